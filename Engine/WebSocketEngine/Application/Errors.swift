@@ -1,0 +1,63 @@
+/// The connection is over: what a handler's `receive` and `send` throw from then on.
+public struct WebSocketDisconnect: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The peer's close code; 1005 if its Close frame had none, 1006 if the connection ended without a Close frame.
+    /// After a close of our own, the code that we sent.
+    public let code: CloseCode
+    public let reason: String
+
+    public init(code: CloseCode, reason: String = "") {
+        self.code = code
+        self.reason = reason
+    }
+
+    public var description: String {
+        reason.isEmpty ? "disconnected with code \(code)" : "disconnected with code \(code): \(reason)"
+    }
+}
+
+/// Thrown by a handler to close its connection with this code and reason.
+public struct WebSocketException: Error, Sendable, Equatable, CustomStringConvertible {
+    public let code: CloseCode
+    public let reason: String
+
+    public init(code: CloseCode, reason: String = "") {
+        self.code = code
+        self.reason = reason
+    }
+
+    public var description: String { "closing with code \(code): \(reason)" }
+}
+
+/// A call that does not fit the state of its WebSocket, or an argument that cannot go on the wire.
+public enum WebSocketError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// Messages were sent or received before ``WebSocket/accept(subprotocol:headers:)``.
+    case notAccepted
+    /// `accept` or `reject` was called a second time.
+    case alreadyAnswered
+    /// Two tasks receive from one WebSocket at the same time.
+    case alreadyReceiving
+    /// This code must not appear in a Close frame (RFC 6455 §7.4.1).
+    case reservedCloseCode(CloseCode)
+    /// A close reason, or a ping, is longer than a control frame can carry (§5.5); the number is its bytes.
+    case controlFrameTooLong(Int)
+    /// A header name or value that would break the response, or a subprotocol that the client did not offer.
+    case invalidHandshake(String)
+    /// `receiveText()` met a binary message, or `receiveBytes()` a text message.
+    case unexpectedMessage(Message)
+    /// The address is not a `ws://` URL, or the server refused; the text says what happened.
+    case cannotConnect(String)
+
+    public var description: String {
+        switch self {
+        case .notAccepted: "the WebSocket is not open yet: call accept() first"
+        case .alreadyAnswered: "the handshake was answered before: call accept() or reject() once"
+        case .alreadyReceiving: "another task is receiving from this WebSocket already"
+        case .reservedCloseCode(let code): "close code \(code) is reserved and never sent (RFC 6455 §7.4.1)"
+        case .controlFrameTooLong(let count): "\(count) bytes do not fit a control frame (RFC 6455 §5.5)"
+        case .invalidHandshake(let fault): "the handshake cannot be answered so: \(fault)"
+        case .unexpectedMessage(.text): "a text message came where binary was expected"
+        case .unexpectedMessage(.binary): "a binary message came where text was expected"
+        case .cannotConnect(let fault): "cannot connect: \(fault)"
+        }
+    }
+}

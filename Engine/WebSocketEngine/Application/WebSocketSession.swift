@@ -1,0 +1,391 @@
+import Synchronization
+
+/// What joins a connection, the protocol's state machine and the tasks that use it.
+///
+/// Confined to its loop: every property without a lock is touched on the loop's thread only, and every method is
+/// called there unless it says otherwise. That, and not the compiler, makes it `Sendable`.
+final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
+    let loop: EventLoop
+    let limits: Limits
+    /// Holds the session until the socket is closed, and is held by it.
+    private(set) var connection: Connection?
+    private var wire: WebSocketProtocol
+    /// What accepts the handshake; nil once it is answered.
+    private var makeResponse: ((_ subprotocol: String?, _ headers: Headers) -> [UInt8])?
+
+    /// Messages that no task has asked for yet.
+    private var inbox = Inbox()
+    /// Received bytes that are not parsed yet, because the inbox is full or the handshake is not answered.
+    private var unread: [UInt8] = []
+    private var isReadingPaused = false
+    var receiver: Waiter<Message>?
+    var senders: [Waiter<Void>] = []
+    /// Ids of waits that were cancelled before they began.
+    var cancelledWaits: Set<UInt64> = []
+    let lastWaitID = Atomic<UInt64>(0)
+
+    private var keepAlive: TimerQueue.ID?
+    private var pingSentAt: ServerClock.Instant?
+    private let lastActivityNanoseconds = Atomic<Int64>(0)
+    private var whenClosed: (() -> Void)?
+
+    /// What any thread may ask about.
+    struct PublicState {
+        var state = WebSocket.State.connecting
+        var disconnect: WebSocketDisconnect?
+        var subprotocol: String?
+    }
+    let publicState = Mutex(PublicState())
+    /// The same for the loop itself, without the lock.
+    private(set) var state = WebSocket.State.connecting
+    private(set) var disconnect: WebSocketDisconnect?
+
+    init(role: WebSocketProtocol.Role, limits: Limits, loop: EventLoop) {
+        self.limits = limits
+        self.loop = loop
+        wire = WebSocketProtocol(role: role, limits: limits)
+    }
+
+    // MARK: - The handshake
+
+    /// Takes a server's connection over; `surplus` is what came after the request. `makeResponse` will accept it.
+    func takeOver(
+        _ connection: Connection, surplus: [UInt8],
+        makeResponse: @escaping (_ subprotocol: String?, _ headers: Headers) -> [UInt8]
+    ) {
+        self.connection = connection
+        self.makeResponse = makeResponse
+        unread = surplus
+        // The client has nothing to say before its handshake is answered.
+        isReadingPaused = true
+        connection.pauseReading()
+        connection.handOver(to: self)
+    }
+
+    /// Takes a client's connection over, whose handshake is complete.
+    func takeOver(_ connection: Connection, surplus: [UInt8], subprotocol: String?) {
+        self.connection = connection
+        unread = surplus
+        connection.handOver(to: self)
+        open(subprotocol)
+    }
+
+    func accept(subprotocol: String?, headers: Headers) throws {
+        if let disconnect { throw disconnect }
+        guard let makeResponse else { throw WebSocketError.alreadyAnswered }
+        self.makeResponse = nil
+        wire.output.append(makeResponse(subprotocol, headers))
+        open(subprotocol)
+    }
+
+    func reject(_ response: [UInt8]) throws {
+        if let disconnect { throw disconnect }
+        guard makeResponse != nil else { throw WebSocketError.alreadyAnswered }
+        makeResponse = nil
+        wire.output.append(response)
+        end(WebSocketDisconnect(code: .abnormalClosure, reason: "the handshake was refused"))
+        connection?.finish(lingering: true, within: limits.closeTimeout)
+    }
+
+    private func open(_ subprotocol: String?) {
+        state = .open
+        publicState.withLock {
+            $0.state = .open
+            $0.subprotocol = subprotocol
+        }
+        noteActivity()
+        if let interval = limits.pingInterval { checkLater(after: interval) }
+        connection?.flushLater()
+        loop.runSoon { self.resumeReading() }
+    }
+
+    // MARK: - Receiving (ConnectionDelegate)
+
+    var output: SendQueue {
+        _read { yield wire.output }
+        _modify { yield &wire.output }
+    }
+
+    func received(_ bytes: UnsafeMutableRawBufferPointer) {
+        noteActivity()
+        process(bytes)
+    }
+
+    func receiveInPlace(_ read: (UnsafeMutableRawBufferPointer) -> Int) -> Bool {
+        guard wire.wantsPayloadInPlace else { return false }
+        noteActivity()
+        if let event = wire.receivePayloadInPlace(read) { handle(event) }
+        if !wire.output.isEmpty { connection?.flushLater() }
+        return true
+    }
+
+    /// Parses as much as the inbox takes, and keeps the rest.
+    private func process(_ bytes: UnsafeMutableRawBufferPointer) {
+        var input = bytes
+        while true {
+            while !inboxIsFull, let event = wire.next(&input) { handle(event) }
+            if input.isEmpty { break }
+            // A handler that keeps up makes room as soon as it runs; only one that does not stops the reading.
+            loop.runJobs()
+            if inboxIsFull {
+                unread = Array(input)
+                isReadingPaused = true
+                connection?.pauseReading()
+                break
+            }
+        }
+        if !wire.output.isEmpty { connection?.flushLater() }
+    }
+
+    private var inboxIsFull: Bool {
+        state == .open
+            && (inbox.count >= limits.inboundMessages || inbox.byteCount >= limits.inboundBytes)
+    }
+
+    /// Goes on where the reading stopped. Never called by a task directly, as it may have to run tasks itself.
+    private func resumeReading() {
+        guard isReadingPaused else { return }
+        isReadingPaused = false
+        if !unread.isEmpty {
+            var bytes = unread
+            unread = []
+            bytes.withUnsafeMutableBytes { process($0) }
+        }
+        if !isReadingPaused { connection?.resumeReading() }
+    }
+
+    @inline(__always)
+    private func handle(_ event: WebSocketProtocol.Event) {
+        switch event {
+        case .message(let message):
+            if let receiver {
+                self.receiver = nil
+                receiver.continuation.resume(returning: message)
+            } else {
+                inbox.append(message)
+            }
+        case .ping, .pong:
+            break
+        case .close(let code, let reason):
+            end(WebSocketDisconnect(code: code, reason: reason))
+            // §7.1.1: the server closes the TCP connection first, so a client waits for that.
+            connection?.finish(lingering: wire.role == .client, within: limits.closeTimeout)
+        case .violation(let code, let reason):
+            end(WebSocketDisconnect(code: code, reason: reason))
+            connection?.finish(lingering: true, within: limits.closeTimeout)
+        }
+    }
+
+    func peerFinished() -> Bool {
+        lose("the connection was lost")
+        return false
+    }
+
+    func outputWasSent() {
+        wire.outputWasSent()
+        if senders.isEmpty { return }
+        let waiting = senders
+        senders = []
+        for sender in waiting { sender.continuation.resume() }
+    }
+
+    func connectionClosed() {
+        lose("the connection was closed")
+        connection = nil
+        whenClosed?()
+        whenClosed = nil
+    }
+
+    // MARK: - Messages
+
+    /// The next message if it is here already and this is the loop's thread. From any thread.
+    @inline(__always)
+    func takeMessage() -> Message? {
+        guard loop.isCurrent, let message = inbox.popFirst() else { return nil }
+        if isReadingPaused, inbox.count == limits.inboundMessages / 2 { loop.runSoon { self.resumeReading() } }
+        return message
+    }
+
+    /// True if the message was sent and nobody has to wait. From any thread.
+    @inline(__always)
+    func sendNow(_ message: Message) -> Bool {
+        guard loop.isCurrent, state == .open, wire.output.count < limits.sendHighWater else { return false }
+        wire.send(message)
+        connection?.flushLater()
+        return true
+    }
+
+    /// Sends whatever the amount that waits. Throws when the connection is over.
+    func sendAlways(_ message: Message) throws {
+        try requireOpen()
+        wire.send(message)
+        connection?.flushLater()
+    }
+
+    /// True while a sender must wait: not even the kernel takes more.
+    func outputIsHigh() -> Bool {
+        if wire.output.count >= limits.sendHighWater { connection?.flush() }
+        return wire.output.count >= limits.sendHighWater
+    }
+
+    func broadcast(_ frame: EncodedFrame, _ message: Message) {
+        guard state == .open else { return }
+        if wire.output.count > limits.broadcastHighWater {
+            lose("too slow a reader")
+            connection?.close()
+            return
+        }
+        if wire.role == .server { wire.send(frame) } else { wire.send(message) }
+        connection?.flushLater()
+    }
+
+    func ping(_ payload: [UInt8]) throws {
+        try requireOpen()
+        wire.ping(payload)
+        connection?.flushLater()
+    }
+
+    private func requireOpen() throws {
+        if let disconnect { throw disconnect }
+        if state == .connecting { throw WebSocketError.notAccepted }
+    }
+
+    // MARK: - Keeping alive
+
+    /// When the peer last sent anything. From any thread.
+    var lastActivity: ServerClock.Instant {
+        .init(sinceOrigin: .nanoseconds(lastActivityNanoseconds.load(ordering: .relaxed)))
+    }
+
+    private func noteActivity() {
+        let now = loop.clock.sinceOrigin.components
+        lastActivityNanoseconds.store(now.seconds * 1_000_000_000 + now.attoseconds / 1_000_000_000, ordering: .relaxed)
+    }
+
+    private func checkLater(after delay: Duration) {
+        keepAlive = loop.schedule(after: delay) { [weak self] in self?.checkAlive() }
+    }
+
+    /// One timer per connection, set again when it fires: what arrives meanwhile only notes the time.
+    private func checkAlive() {
+        guard state == .open, let interval = limits.pingInterval else { return }
+        let silence = lastActivity.duration(to: loop.clock.now)
+        // While reading is paused on our account a Pong could not be seen.
+        if silence < interval || isReadingPaused {
+            pingSentAt = nil
+            return checkLater(after: isReadingPaused ? interval : interval - silence)
+        }
+        if let pingSentAt, lastActivity < pingSentAt {
+            lose("no answer to a ping")
+            connection?.close()
+            return
+        }
+        pingSentAt = loop.clock.now
+        wire.ping([])
+        connection?.flushLater()
+        checkLater(after: limits.pongTimeout)
+    }
+
+    // MARK: - Ending
+
+    /// Begins the closing handshake. Messages that wait for no task any more are forgotten.
+    func close(_ code: CloseCode, _ reason: String) {
+        if state == .connecting { try? accept(subprotocol: nil, headers: Headers()) }
+        guard state == .open, wire.close(code, reason) else { return }
+        end(WebSocketDisconnect(code: code, reason: reason), state: .closing)
+        inbox = Inbox()
+        connection?.flushLater()
+        loop.runSoon { self.resumeReading() }
+        // §7.1.1: a peer that does not answer is not waited for without end.
+        keepAlive = loop.schedule(after: limits.closeTimeout) { [weak self] in self?.connection?.close() }
+    }
+
+    /// Closes an open WebSocket with 1001, and refuses one whose handshake is not answered yet.
+    func shutDown() {
+        if state == .connecting {
+            let response = try? Response.text("The server is shutting down.\n", status: 503).encoded()
+            try? reject(response ?? [])
+        } else {
+            close(.goingAway, "Server is shutting down")
+        }
+    }
+
+    /// Cuts the connection without a Close frame.
+    func abort() {
+        lose("the connection was cut")
+        connection?.close()
+    }
+
+    private func lose(_ reason: String) { end(WebSocketDisconnect(code: .abnormalClosure, reason: reason)) }
+
+    /// Tells everyone who waits that the connection is over. The first reason counts.
+    private func end(_ disconnect: WebSocketDisconnect, state newState: WebSocket.State = .closed) {
+        if state == .closed { return }
+        state = newState
+        loop.cancel(keepAlive)
+        keepAlive = nil
+        let reason = self.disconnect ?? disconnect
+        self.disconnect = reason
+        publicState.withLock {
+            $0.state = newState
+            $0.disconnect = reason
+        }
+        if inbox.isEmpty || newState == .closing {
+            receiver?.continuation.resume(throwing: reason)
+            receiver = nil
+        }
+        let waiting = senders
+        senders = []
+        for sender in waiting { sender.continuation.resume(throwing: reason) }
+    }
+
+    /// Calls `action` when the socket is closed, at once if it is.
+    func onClosed(_ action: @escaping () -> Void) {
+        if connection == nil { action() } else { whenClosed = action }
+    }
+}
+
+/// A suspended call, by number so that its cancellation finds it.
+struct Waiter<Value> {
+    var id: UInt64
+    var continuation: UnsafeContinuation<Value, any Error>
+}
+
+/// Received messages in order.
+private struct Inbox {
+    private var messages: ContiguousArray<Message?> = []
+    private var head = 0
+    private(set) var byteCount = 0
+
+    var count: Int { messages.count - head }
+    var isEmpty: Bool { messages.isEmpty }
+
+    @inline(__always)
+    mutating func append(_ message: Message) {
+        byteCount += message.byteCount
+        messages.append(message)
+    }
+
+    @inline(__always)
+    mutating func popFirst() -> Message? {
+        if messages.isEmpty { return nil }
+        let message = messages[head]
+        messages[head] = nil
+        head += 1
+        if head == messages.count {
+            messages.removeAll(keepingCapacity: messages.count <= 64)
+            head = 0
+        }
+        byteCount -= message?.byteCount ?? 0
+        return message
+    }
+}
+
+extension Message {
+    fileprivate var byteCount: Int {
+        switch self {
+        case .text(let text): text.utf8.count
+        case .binary(let bytes): bytes.count
+        }
+    }
+}
