@@ -22,7 +22,7 @@ var targets: [Target] = [
     .target(
         name: "LevelKit", dependencies: ["WebSocketEngine"], path: "Engine/LevelKit",
         resources: [.copy("page.html")]),
-    .executableTarget(name: "EchoServer", dependencies: ["WebSocketEngine"], path: "Tests/EchoServer"),
+    .executableTarget(name: "EchoServer", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/EchoServer"),
     .target(name: "GraderKit", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/GraderKit"),
     .testTarget(
         name: "EngineTests", dependencies: ["WebSocketEngine", "LevelKit", "GraderKit"], path: "Tests/EngineTests"

@@ -1,13 +1,29 @@
+import LevelKit
 import WebSocketEngine
-@main struct EchoServer {
-    static func main() async throws {
+
+/// A server for conformance suites, benchmarks and experiments: `swift run -c release EchoServer --port 9000`.
+@main
+struct EchoServer {
+    static func main() async {
+        let options = ServerOptions.parseOrExit(program: "EchoServer")
+        await serve(makeApplication(), options, as: "EchoServer")
+    }
+
+    static func makeApplication() -> Application {
         let app = Application()
+        // Every message comes back as it is.
         app.webSocket("/echo") { socket in
             try await socket.accept()
             for try await message in socket { try await socket.send(message) }
         }
-        let server = try await app.start(port: Int(CommandLine.arguments.last!)!)
-        print(server.port)
-        while true { try await Task.sleep(for: .seconds(1000)) }
+        // Every message goes to everyone connected here, the sender included.
+        let audience = Audience()
+        app.webSocket("/broadcast") { socket in
+            try await socket.accept()
+            audience.add(socket)
+            defer { audience.remove(socket) }
+            for try await message in socket { audience.broadcast(message) }
+        }
+        return app
     }
 }

@@ -227,6 +227,9 @@ final class RequestHeadTests: XCTestCase {
     func testLineFolding() {
         assertRefused(message("GET / HTTP/1.1", "Host: x", "A: b", " c"), 400)
         assertRefused(message("GET / HTTP/1.1", "Host: x", "A: b", "\tc"), 400)
+        // It would be refused as a field without a name as well, but with a sentence that helps nobody.
+        let reason = refusal(message("GET / HTTP/1.1", "Host: x", "A: b", " c"))?.reason
+        XCTAssertEqual(reason?.contains("folding"), true)
     }
 
     func testControlCharactersInAValue() {

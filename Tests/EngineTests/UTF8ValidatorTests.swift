@@ -94,6 +94,19 @@ final class UTF8ValidatorTests: XCTestCase {
         }
     }
 
+    func testALongRunOfASCIIDoesNotHideAnUnfinishedCharacter() {
+        for position in 0...32 {
+            for unfinished: [UInt8] in [[0xC3], [0xE2, 0x82], [0xF0, 0x9F, 0x91]] {
+                let start = ascii(position) + unfinished
+                var whole = UTF8Validator()
+                XCTAssertFalse(consume(start + ascii(64), &whole), "\(position)")
+                var pieces = UTF8Validator()
+                XCTAssertTrue(consume(start, &pieces), "\(position)")
+                XCTAssertFalse(consume(ascii(64), &pieces), "\(position)")
+            }
+        }
+    }
+
     func testBadTextStaysBad() {
         var validator = UTF8Validator()
         XCTAssertFalse(consume([0xFF], &validator))

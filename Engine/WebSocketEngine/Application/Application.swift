@@ -76,6 +76,9 @@ public final class Application: Sendable {
         state.withLock { $0.requests["GET"]?.match(path) != nil }
     }
 
+    /// The paths of all WebSocket routes, in the order of adding.
+    package var webSocketPaths: [String] { state.withLock { $0.webSockets.paths } }
+
     // MARK: - Around the handlers
 
     /// Puts `middleware` around all WebSocket handlers. The first one used is the outermost.

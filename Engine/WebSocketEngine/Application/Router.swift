@@ -6,11 +6,15 @@ struct Router<Handler: Sendable>: Sendable {
     }
 
     private struct Route: Sendable {
+        var path: String
         var segments: [Segment]
         var handler: Handler
     }
 
     private var routes: [Route] = []
+
+    /// The paths of all routes, in the order of adding.
+    var paths: [String] { routes.map(\.path) }
 
     /// Adds a route. Of two that match one path the one with the earlier literal wins, whatever the order of adding.
     mutating func add(_ path: String, _ handler: Handler) {
@@ -18,7 +22,7 @@ struct Router<Handler: Sendable>: Sendable {
             segment.hasPrefix("{") && segment.hasSuffix("}")
                 ? .parameter(String(segment.dropFirst().dropLast())) : .literal(String(segment))
         }
-        routes.append(Route(segments: segments, handler: handler))
+        routes.append(Route(path: path, segments: segments, handler: handler))
     }
 
     /// The handler for a path as it came on the wire, and what its parameters stand for.

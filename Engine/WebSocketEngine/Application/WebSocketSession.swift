@@ -167,13 +167,20 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
         case .ping, .pong:
             break
         case .close(let code, let reason):
-            end(WebSocketDisconnect(code: code, reason: reason))
             // §7.1.1: the server closes the TCP connection first, so a client waits for that.
-            connection?.finish(lingering: wire.role == .client, within: limits.closeTimeout)
+            finish(WebSocketDisconnect(code: code, reason: reason), lingering: wire.role == .client)
         case .violation(let code, let reason):
-            end(WebSocketDisconnect(code: code, reason: reason))
-            connection?.finish(lingering: true, within: limits.closeTimeout)
+            finish(WebSocketDisconnect(code: code, reason: reason), lingering: true)
         }
+    }
+
+    /// Nothing more will be received.
+    private func finish(_ disconnect: WebSocketDisconnect, lingering: Bool) {
+        // What came before the end is answered before the end.
+        loop.runJobs()
+        wire.finish()
+        end(disconnect)
+        connection?.finish(lingering: lingering, within: limits.closeTimeout)
     }
 
     func peerFinished() -> Bool {

@@ -11,9 +11,9 @@ package struct WebSocketProtocol: Sendable {
         /// A Ping came; its Pong is already in ``output``.
         case ping([UInt8])
         case pong([UInt8])
-        /// The peer's Close frame came; ours is in ``output`` or was sent before. No event follows.
+        /// The peer's Close frame came. No event follows; ``finish()`` will answer it.
         case close(CloseCode, String)
-        /// The peer broke a rule; our Close frame with this code is in ``output``. No event follows.
+        /// The peer broke a rule. No event follows; ``finish()`` will tell it so with this code.
         case violation(CloseCode, String)
     }
 
@@ -41,6 +41,8 @@ package struct WebSocketProtocol: Sendable {
     private var message = PartialMessage()
     /// The newest Ping's payload that found no room in ``output`` (§5.5.3: older ones need no answer).
     private var pendingPong: [UInt8]?
+    /// Set when nothing more is to be received: what our Close frame will say.
+    private var lastWords: CloseReason?
 
     package init(role: Role, limits: Limits) {
         self.role = role
@@ -52,7 +54,7 @@ package struct WebSocketProtocol: Sendable {
     /// Takes bytes off the front of `input` until they make an event, or nil when all are taken and more are needed.
     /// Payloads are unmasked in place, so `input`'s bytes change.
     package mutating func next(_ input: inout UnsafeMutableRawBufferPointer) -> Event? {
-        guard state != .closed else {
+        guard state != .closed, lastWords == nil else {
             input = .init(rebasing: input[input.count...])
             return nil
         }
@@ -190,9 +192,8 @@ package struct WebSocketProtocol: Sendable {
             return .pong(payload)
         default:
             let close = try CloseReason(payload: payload)
-            // §5.5.1: answer with a Close frame that echoes the code, unless ours went first.
-            if state == .open { appendControl(.close, CloseReason(code: close.code).payload) }
-            state = .closed
+            // §5.5.1: the answer echoes the code.
+            lastWords = CloseReason(code: close.code)
             return .close(close.code, close.reason)
         }
     }
@@ -262,6 +263,15 @@ package struct WebSocketProtocol: Sendable {
         return true
     }
 
+    /// To be called after the event that nothing follows: sends our Close frame, unless it went first.
+    ///
+    /// A step of its own, so that answers to messages from before the end can be sent first.
+    package mutating func finish() {
+        guard let lastWords, state != .closed else { return }
+        if state == .open { appendControl(.close, lastWords.payload) }
+        state = .closed
+    }
+
     /// To be called when ``output`` has been sent: answers the newest Ping that had to wait.
     package mutating func outputWasSent() {
         guard let payload = pendingPong, state == .open, output.isEmpty else { return }
@@ -281,10 +291,7 @@ package struct WebSocketProtocol: Sendable {
 
     /// §7.1.7: fail the connection, telling the peer why if our Close frame has not gone yet.
     private mutating func fail(_ violation: ProtocolViolation) {
-        if state == .open {
-            appendControl(.close, CloseReason(code: violation.code, reason: violation.reason).payload)
-        }
-        state = .closed
+        lastWords = CloseReason(code: violation.code, reason: violation.reason)
         frame = nil
         message = PartialMessage()
     }

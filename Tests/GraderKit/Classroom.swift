@@ -1,0 +1,326 @@
+import Foundation
+import LevelKit
+import Synchronization
+import WebSocketEngine
+
+/// Where one check happens: a fresh server of the student's, and the clients that the check connects to it.
+///
+/// The check runs on the test's own thread and blocks; the server runs on threads of its own. So a handler that
+/// loops, blocks or traps cannot keep the check from ending on time and telling what happened.
+public final class Classroom {
+    let transcript = Transcript()
+    /// The application under test; its clock stands still if the check asked for manual time.
+    public let application: Application
+    private let server: Server
+    private let shared: Shared
+    private let crashesBefore: Int
+    private var clients: [Client] = []
+
+    /// What the server's threads report.
+    fileprivate final class Shared: Sendable {
+        struct Reports {
+            var started: Result<(Application, Server), any Error>?
+            var errors: [(path: String, error: any Error)] = []
+            var stopped = false
+        }
+        let reports = Mutex(Reports())
+        let signal = DispatchSemaphore(value: 0)
+    }
+
+    /// How long a client waits, in seconds. After the first check that had to wait in vain, the others wait less:
+    /// what hangs in one check mostly hangs in all, and the whole verdict should come within ten seconds.
+    var patience: Double { Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.4 : 3 }
+    private static let hasWaitedInVain = Atomic(false)
+
+    /// Starts a level's server on a free port.
+    init<L: Level>(_ level: L.Type, prepare: @escaping @Sendable (Application) -> Void) throws {
+        _ = CrashGuard.install
+        let crashesBefore = CrashGuard.count
+        let shared = Shared()
+        // A thread of its own: makeApplication() is the student's code too and may do anything.
+        Thread.detachNewThread {
+            CrashGuard.protectThread()
+            let application = L.makeApplication()
+            prepare(application)
+            application.onError { error, request in
+                shared.reports.withLock { $0.errors.append((request.path, error)) }
+            }
+            Task.detached {
+                do {
+                    let server = try await application.start()
+                    for loop in server.eventLoops { loop.execute { CrashGuard.protectThread() } }
+                    shared.reports.withLock { $0.started = .success((application, server)) }
+                } catch {
+                    shared.reports.withLock { $0.started = .failure(error) }
+                }
+                shared.signal.signal()
+            }
+        }
+        let deadline = Date().addingTimeInterval(Self.hasWaitedInVain.load(ordering: .relaxed) ? 1 : 5)
+        while shared.signal.wait(timeout: .now() + .milliseconds(20)) == .timedOut {
+            if CrashGuard.count > crashesBefore {
+                throw Failure(.crashed, ["makeApplication() crashed"])
+            }
+            if Date() >= deadline {
+                Self.hasWaitedInVain.store(true, ordering: .relaxed)
+                throw Failure(.timedOut, ["makeApplication() or a startup hook did not return"])
+            }
+        }
+        switch shared.reports.withLock({ $0.started }) {
+        case .success((let application, let server))?:
+            self.application = application
+            self.server = server
+        case .failure(let error)?:
+            throw Failure(.wrong, ["the server did not start: \(error)"])
+        case nil:
+            throw Failure(.wrong, ["the server did not start"])
+        }
+        self.shared = shared
+        self.crashesBefore = crashesBefore
+    }
+
+    public var port: Int { server.port }
+    public var clock: ServerClock { application.clock }
+
+    // MARK: - Connecting
+
+    /// Connects a client, whose handshake must succeed.
+    public func connect(
+        _ name: String, to path: String, headers: [String: String] = [:], subprotocols: [String] = [],
+        receiveBuffer: Int? = nil, _ hint: String = ""
+    ) throws -> Client {
+        let (answer, wire, surplus) = try handshake(
+            name, path, headers: headers, subprotocols: subprotocols, receiveBuffer: receiveBuffer)
+        guard answer.status == 101 else {
+            throw explain(
+                wrong: [
+                    "expected the WebSocket at \(path) to open", "     got HTTP status \(answer.status): \(answer.text)",
+                ], hint)
+        }
+        let client = Client(name, path, wire, surplus, in: self)
+        client.responseHeaders = answer.headers
+        clients.append(client)
+        return client
+    }
+
+    /// A handshake that the server must refuse with an HTTP status from this range.
+    public func expectRefusal(
+        _ name: String, to path: String, headers: [String: String] = [:], status: ClosedRange<Int> = 400...499,
+        _ hint: String = ""
+    ) throws {
+        let (answer, _, _) = try handshake(name, path, headers: headers, subprotocols: [], receiveBuffer: nil)
+        guard status.contains(answer.status) else {
+            let wanted = status.count == 1 ? "\(status.lowerBound)" : "\(status.lowerBound)–\(status.upperBound)"
+            throw explain(
+                wrong: [
+                    "expected the WebSocket at \(path) to be refused with HTTP status \(wanted)",
+                    "     got " + (answer.status == 101 ? "an open WebSocket (101)" : "status \(answer.status)"),
+                ], hint)
+        }
+    }
+
+    private func handshake(
+        _ name: String, _ path: String, headers: [String: String], subprotocols: [String], receiveBuffer: Int?
+    ) throws -> (HTTPAnswer, Wire, [UInt8]) {
+        transcript.add(name, "connects to \(path)")
+        let key = Handshake.makeKey()
+        var fields = Headers()
+        for (name, value) in headers.sorted(by: { $0.key < $1.key }) { fields.add(name, value) }
+        let request = Handshake.request(
+            target: path, host: "127.0.0.1:\(port)", key: key, subprotocols: subprotocols, headers: fields)
+        guard let wire = Wire(port: port, receiveBuffer: receiveBuffer) else {
+            throw explain(wrong: ["the server does not listen any more"], "")
+        }
+        wire.send(request)
+        let (answer, surplus) = try readAnswer(wire, isHandshake: true)
+        if answer.status == 101 {
+            if answer.headers["sec-websocket-accept"] != Handshake.acceptValue(forKey: key) {
+                throw Failure(.wrong, ["the handshake's Sec-WebSocket-Accept does not fit its key"])
+            }
+        } else {
+            transcript.add(name, "is answered with HTTP status \(answer.status)")
+        }
+        return (answer, wire, surplus)
+    }
+
+    // MARK: - Plain HTTP
+
+    /// What a plain HTTP request was answered with.
+    public struct HTTPAnswer: Sendable {
+        public var status: Int
+        /// Names in lower case.
+        public var headers: [String: String]
+        public var body: [UInt8]
+
+        public var text: String { String(decoding: body, as: UTF8.self) }
+        public var json: JSONValue? { JSONValue(text: text) }
+    }
+
+    /// A GET request, written down in the transcript.
+    public func get(_ path: String) throws -> HTTPAnswer { try request("GET", path, body: nil) }
+
+    public func post(_ path: String, _ body: String, headers: [String: String] = [:]) throws -> HTTPAnswer {
+        try request("POST", path, body: Array(body.utf8), headers: headers)
+    }
+
+    /// A GET request whose JSON must have these members, as soon as the server has caught up with its clients:
+    /// asked again until it does, for a client that has left may be seen a moment later.
+    @discardableResult
+    public func expectGet(_ path: String, json: JSONValue, _ hint: String = "") throws -> JSONValue {
+        let deadline = Date().addingTimeInterval(patience)
+        while true {
+            let answer = try request("GET", path, body: nil, silently: true)
+            if answer.status == 200, let got = answer.json, got.contains(json) {
+                transcript.add("GET \(path)", "answers \(got.text)")
+                return got
+            }
+            if Date() >= deadline || hasCrashed {
+                transcript.add("GET \(path)", "answers \(answer.status) \(answer.text)")
+                Self.hasWaitedInVain.store(true, ordering: .relaxed)
+                throw explain(
+                    wrong: [
+                        "expected GET \(path) to answer \(json.text)",
+                        "     got \(answer.status == 200 ? "" : "status \(answer.status) ")\(answer.text)",
+                    ], hint)
+            }
+            usleep(2000)
+        }
+    }
+
+    private func request(
+        _ method: String, _ path: String, body: [UInt8]?, headers: [String: String] = [:], silently: Bool = false
+    ) throws -> HTTPAnswer {
+        guard let wire = Wire(port: port) else {
+            throw explain(wrong: ["the server does not listen any more"], "")
+        }
+        var text = "\(method) \(path) HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\n"
+        for (name, value) in headers { text += "\(name): \(value)\r\n" }
+        if let body { text += "Content-Length: \(body.count)\r\nContent-Type: application/json\r\n" }
+        wire.send(Array((text + "\r\n").utf8) + (body ?? []))
+        let (answer, _) = try readAnswer(wire, isHandshake: false)
+        if !silently { transcript.add("\(method) \(path)", "answers \(answer.status) \(answer.text)") }
+        return answer
+    }
+
+    /// Reads a response: its head, and its body unless it opens a WebSocket.
+    private func readAnswer(_ wire: Wire, isHandshake: Bool) throws -> (HTTPAnswer, surplus: [UInt8]) {
+        var received: [UInt8] = []
+        let deadline = Date().addingTimeInterval(patience)
+        while true {
+            if let end = received.firstRange(of: Array("\r\n\r\n".utf8)) {
+                var answer = Self.parse(head: received[..<end.lowerBound])
+                let rest = Array(received[end.upperBound...])
+                if answer.status == 101 { return (answer, rest) }
+                if rest.count >= Int(answer.headers["content-length"] ?? "0") ?? 0 {
+                    answer.body = rest
+                    return (answer, [])
+                }
+            }
+            switch wire.receive(milliseconds: 20) {
+            case .bytes(let bytes): received += bytes
+            case .end:
+                throw explain(wrong: ["the server ended the connection instead of answering"], "")
+            case .nothing:
+                if hasCrashed || Date() >= deadline {
+                    throw explain(
+                        silence: isHandshake ? "the handshake was not answered" : "the request was not answered")
+                }
+            }
+        }
+    }
+
+    private static func parse(head: ArraySlice<UInt8>) -> HTTPAnswer {
+        let lines = String(decoding: head, as: UTF8.self).components(separatedBy: "\r\n")
+        let status = lines[0].split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        var headers: [String: String] = [:]
+        for line in lines.dropFirst() {
+            let parts = line.split(separator: ":", maxSplits: 1)
+            guard parts.count == 2 else { continue }
+            headers[parts[0].lowercased()] = parts[1].trimmingCharacters(in: .whitespaces)
+        }
+        return HTTPAnswer(status: status, headers: headers, body: [])
+    }
+
+    // MARK: - Time
+
+    /// Moves the application's clock on, once `sleepers` tasks of the student's wait for it.
+    public func advance(by duration: Duration, onceAsleep sleepers: Int = 0, _ hint: String = "") throws {
+        let deadline = Date().addingTimeInterval(patience)
+        while clock.sleeperCount < sleepers {
+            if hasCrashed || Date() >= deadline {
+                throw explain(
+                    silence: "nobody sleeps on the application's clock: use app.clock.sleep(for:), not Task.sleep", hint)
+            }
+            usleep(500)
+        }
+        transcript.add("Time", "moves on by \(duration)")
+        clock.advance(by: duration)
+    }
+
+    /// Stops the server in good order, as Ctrl-C does. Returns at once; the clients see what happens.
+    public func beginShutdown() {
+        transcript.add("The server", "is told to stop")
+        let server = server
+        Task.detached { try? await server.shutdown() }
+    }
+
+    // MARK: - Explaining
+
+    var hasCrashed: Bool { CrashGuard.count > crashesBefore }
+
+    /// Something else came than was expected.
+    func explain(wrong findings: [String], _ hint: String) -> Failure {
+        if hasCrashed { return Failure(.crashed, findings) }
+        if let started = notStarted() { return started }
+        return Failure(.wrong, findings + handlerErrors() + (hint.isEmpty ? [] : ["hint: \(hint)"]))
+    }
+
+    /// A finding of the check's own, beyond what a client's expectations say.
+    public func wrong(_ findings: String..., hint: String = "") -> Failure { explain(wrong: findings, hint) }
+
+    /// Nothing came in time.
+    func explain(silence what: String, _ hint: String = "") -> Failure {
+        if hasCrashed { return Failure(.crashed, [what]) }
+        if let started = notStarted() { return started }
+        let waited = String(format: "%g s", patience)
+        Self.hasWaitedInVain.store(true, ordering: .relaxed)
+        let findings = ["\(what), but nothing came within \(waited)"] + handlerErrors()
+        if !loopsAnswer() {
+            return Failure(
+                .blocked,
+                findings + [
+                    "the event loop stands still: a handler keeps its thread busy and never waits",
+                    "cure: no sleep(), no endless computing, no blocking reads; await something that suspends,",
+                    "      such as socket.receive() or app.clock.sleep(for:)",
+                ])
+        }
+        return Failure(.timedOut, findings + (hint.isEmpty ? [] : ["hint: \(hint)"]))
+    }
+
+    private func notStarted() -> Failure? {
+        let errors = shared.reports.withLock { $0.errors }
+        guard let missing = errors.lazy.compactMap({ $0.error as? NotImplemented }).first else { return nil }
+        return Failure(
+            .notStarted, ["to be written: \(missing.task)"], place: (missing.file, missing.line))
+    }
+
+    private func handlerErrors() -> [String] {
+        shared.reports.withLock { $0.errors }.map { "the handler of \($0.path) threw: \($0.error)" }
+    }
+
+    /// True if every event loop still takes work.
+    private func loopsAnswer() -> Bool {
+        let answered = DispatchSemaphore(value: 0)
+        for loop in server.eventLoops { loop.execute { answered.signal() } }
+        return server.eventLoops.allSatisfy { _ in answered.wait(timeout: .now() + 0.3) == .success }
+    }
+
+    // MARK: - Ending
+
+    /// Lets everyone go. Does not wait for a server that may hang.
+    func dismiss() {
+        for client in clients { client.hangUp() }
+        let server = server
+        if !hasCrashed { Task.detached { try? await server.shutdown() } }
+    }
+}
