@@ -26,6 +26,16 @@ public struct Request: Sendable {
         self.client = client
     }
 
+    /// What a client of ours asked `server` for.
+    init(clientOf target: WebSocketClient.Target, headers: Headers, server: SocketAddress) {
+        let parts = target.resource.split(separator: "?", maxSplits: 1)
+        method = "GET"
+        path = parts.first.map(String.init) ?? "/"
+        query = QueryParameters(parts.count > 1 ? String(parts[1]) : "")
+        self.headers = headers
+        client = server
+    }
+
     /// The body as JSON. Throws `DecodingError` if it is not, or does not fit `type`.
     public func json<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value {
         try JSONDecoder().decode(type, from: Data(body))

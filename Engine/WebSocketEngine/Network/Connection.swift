@@ -38,6 +38,8 @@ final class Connection: PollTarget {
     private var willFlush = false
     private var deadline: TimerQueue.ID?
     private var delegate: (any ConnectionDelegate)?
+    /// The system's error number when the connection broke, 0 if it ended in order.
+    private(set) var failure: Int32 = 0
 
     /// On the loop.
     init(_ socket: Socket, peer: SocketAddress, on loop: EventLoop) {
@@ -47,15 +49,18 @@ final class Connection: PollTarget {
     }
 
     /// Begins to read. False if the system cannot watch the socket.
-    func start(_ delegate: any ConnectionDelegate) -> Bool {
-        guard let token = loop.watch(socket, .read, for: self) else {
+    ///
+    /// `isConnecting`: the output is written when the socket becomes writable, which is when it is connected.
+    func start(_ delegate: any ConnectionDelegate, isConnecting: Bool = false) -> Bool {
+        interest = isConnecting ? [.read, .write] : .read
+        isBlocked = isConnecting
+        guard let token = loop.watch(socket, interest, for: self) else {
             socket.close()
             phase = .closed
             return false
         }
         self.token = token
         self.delegate = delegate
-        interest = .read
         return true
     }
 
@@ -70,7 +75,7 @@ final class Connection: PollTarget {
             read()
         } else if event.isBroken {
             // Not reading at present, so that no read can find this out.
-            end()
+            end(socket.pendingError)
         }
     }
 
@@ -89,7 +94,7 @@ final class Connection: PollTarget {
                     delegate?.received(.init(rebasing: loop.receiveBuffer[..<count]))
                 }
             }
-            if case .ended = result { end() }
+            if case .ended(let error) = result { end(error) }
         case .lingering:
             if case .ended = socket.read(into: loop.receiveBuffer) { close() }
         case .closed:
@@ -108,7 +113,8 @@ final class Connection: PollTarget {
         updateInterest()
     }
 
-    private func end() {
+    private func end(_ error: Int32) {
+        failure = error
         if case .open = phase, delegate?.peerFinished() == true {
             pauseReading()
         } else {
@@ -133,11 +139,14 @@ final class Connection: PollTarget {
         isBlocked = false
         while !delegate.output.isEmpty {
             switch socket.write(delegate.output) {
-            case .bytes(let count): delegate.output.remove(count)
+            case .bytes(let count):
+                delegate.output.remove(count)
             case .wouldBlock:
                 isBlocked = true
                 return updateInterest()
-            case .ended: return close()
+            case .ended(let error):
+                failure = error
+                return close()
             }
             if delegate.output.isEmpty { delegate.outputWasSent() }
         }

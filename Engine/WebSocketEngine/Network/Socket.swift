@@ -24,6 +24,16 @@ public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
+/// An address as the system calls take it.
+struct ResolvedAddress: Sendable {
+    var storage: sockaddr_storage
+    var length: socklen_t
+
+    func withPointer<Result>(_ body: (UnsafePointer<sockaddr>) -> Result) -> Result {
+        withUnsafePointer(to: storage) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
+    }
+}
+
 /// A non-blocking TCP socket: a file descriptor and the calls the engine makes on it.
 struct Socket: Sendable {
     let descriptor: Int32
@@ -33,8 +43,8 @@ struct Socket: Sendable {
         case bytes(Int)
         /// Nothing can be transferred now; the poller will tell when.
         case wouldBlock
-        /// The peer has finished sending (reads), or the connection is broken.
-        case ended
+        /// The peer has finished sending (reads, 0), or the connection is broken (the error's number).
+        case ended(Int32)
     }
 
     init(descriptor: Int32) {
@@ -46,7 +56,7 @@ struct Socket: Sendable {
     // MARK: Opening
 
     /// The addresses of a host name, by the system's resolver. Blocks.
-    static func resolve(_ host: String, port: Int) throws(SystemError) -> [(sockaddr_storage, socklen_t)] {
+    static func resolve(_ host: String, port: Int) throws(SystemError) -> [ResolvedAddress] {
         var hints = addrinfo()
         hints.ai_flags = AI_NUMERICSERV
         hints.ai_socktype = streamType
@@ -56,12 +66,12 @@ struct Socket: Sendable {
             throw SystemError("find the host \(host) (\(String(cString: gai_strerror(failure))))", code: ENOENT)
         }
         defer { freeaddrinfo(list) }
-        var addresses: [(sockaddr_storage, socklen_t)] = []
+        var addresses: [ResolvedAddress] = []
         var entry = list
         while let current = entry {
             var address = sockaddr_storage()
             memcpy(&address, current.pointee.ai_addr, Int(current.pointee.ai_addrlen))
-            addresses.append((address, current.pointee.ai_addrlen))
+            addresses.append(ResolvedAddress(storage: address, length: current.pointee.ai_addrlen))
             entry = current.pointee.ai_next
         }
         return addresses
@@ -70,15 +80,15 @@ struct Socket: Sendable {
     /// A socket that listens on the first usable address of `host`. Port 0 takes any free one.
     static func listening(host: String, port: Int) throws(SystemError) -> Socket {
         let action = "listen on \(host):\(port)"
-        guard let (address, length) = try resolve(host, port: port).first else {
+        guard let address = try resolve(host, port: port).first else {
             throw SystemError(action, code: EADDRNOTAVAIL)
         }
-        let descriptor = csystem_tcp_socket(Int32(address.ss_family))
+        let descriptor = csystem_tcp_socket(Int32(address.storage.ss_family))
         guard descriptor >= 0 else { throw SystemError(action) }
         let socket = Socket(descriptor: descriptor)
         // A server that restarts may take its port again although old connections linger in TIME_WAIT.
         socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
-        let bound = withSocketAddress(address) { bind(descriptor, $0, length) }
+        let bound = address.withPointer { bind(descriptor, $0, address.length) }
         guard bound == 0, listen(descriptor, 1024) == 0 else {
             let error = SystemError(action)
             socket.close()
@@ -88,10 +98,10 @@ struct Socket: Sendable {
     }
 
     /// A socket whose connection to the address is under way.
-    static func connecting(to address: sockaddr_storage, _ length: socklen_t) throws(SystemError) -> Socket {
-        let descriptor = csystem_tcp_socket(Int32(address.ss_family))
+    static func connecting(to address: ResolvedAddress) throws(SystemError) -> Socket {
+        let descriptor = csystem_tcp_socket(Int32(address.storage.ss_family))
         guard descriptor >= 0 else { throw SystemError("open a socket") }
-        let result = withSocketAddress(address) { connect(descriptor, $0, length) }
+        let result = address.withPointer { connect(descriptor, $0, address.length) }
         if result != 0 && csystem_errno() != EINPROGRESS {
             let error = SystemError("connect")
             _ = CSystem.close(descriptor)
@@ -111,7 +121,7 @@ struct Socket: Sendable {
         var address = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let accepted = csystem_accept(descriptor, &address, &length)
-        if accepted >= 0 { return .connection(Socket(descriptor: accepted), Self.describe(address, length)) }
+        if accepted >= 0 { return .connection(Socket(descriptor: accepted), Self.describe(ResolvedAddress(storage: address, length: length))) }
         switch csystem_errno() {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted
         case EINTR, ECONNABORTED: return accept()
@@ -126,11 +136,11 @@ struct Socket: Sendable {
         while true {
             let count = recv(descriptor, buffer.baseAddress, buffer.count, 0)
             if count > 0 { return .bytes(count) }
-            if count == 0 { return .ended }
+            if count == 0 { return .ended(0) }
             switch csystem_errno() {
             case EINTR: continue
             case EAGAIN, EWOULDBLOCK: return .wouldBlock
-            default: return .ended
+            default: return .ended(csystem_errno())
             }
         }
     }
@@ -149,7 +159,7 @@ struct Socket: Sendable {
         if count >= 0 { return .bytes(count) }
         switch csystem_errno() {
         case EAGAIN, EWOULDBLOCK, EINTR: return .wouldBlock
-        default: return .ended
+        default: return .ended(csystem_errno())
         }
     }
 
@@ -189,7 +199,7 @@ struct Socket: Sendable {
         let result = withUnsafeMutablePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
         }
-        return result == 0 ? Self.describe(address, length).port : 0
+        return result == 0 ? Self.describe(ResolvedAddress(storage: address, length: length)).port : 0
     }
 
     private func setOption(_ level: Int32, _ name: Int32, _ value: Int32) {
@@ -197,35 +207,24 @@ struct Socket: Sendable {
         setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
     }
 
-    static func describe(_ address: sockaddr_storage, _ length: socklen_t) -> SocketAddress {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 64) { text in
-            text.initialize(repeating: 0)
-            var copy = address
-            return withUnsafeMutablePointer(to: &copy) { storage in
-                if Int32(storage.pointee.ss_family) == AF_INET6 {
-                    return storage.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
-                        inet_ntop(AF_INET6, &$0.pointee.sin6_addr, text.baseAddress, 64)
-                        return SocketAddress(
-                            host: String(cString: text.baseAddress ?? .init(bitPattern: 1)!),
-                            port: Int(UInt16(bigEndian: $0.pointee.sin6_port)))
-                    }
-                }
-                return storage.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-                    inet_ntop(AF_INET, &$0.pointee.sin_addr, text.baseAddress, 64)
-                    return SocketAddress(
-                        host: String(cString: text.baseAddress ?? .init(bitPattern: 1)!),
-                        port: Int(UInt16(bigEndian: $0.pointee.sin_port)))
+    static func describe(_ address: ResolvedAddress) -> SocketAddress {
+        // 46 bytes hold the longest IPv6 address with its end (INET6_ADDRSTRLEN).
+        var text = [CChar](repeating: 0, count: 64)
+        var storage = address.storage
+        let port = withUnsafeMutablePointer(to: &storage) { storage -> in_port_t in
+            if Int32(storage.pointee.ss_family) == AF_INET6 {
+                return storage.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
+                    inet_ntop(AF_INET6, &$0.pointee.sin6_addr, &text, socklen_t(text.count))
+                    return $0.pointee.sin6_port
                 }
             }
+            return storage.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+                inet_ntop(AF_INET, &$0.pointee.sin_addr, &text, socklen_t(text.count))
+                return $0.pointee.sin_port
+            }
         }
-    }
-
-    private static func withSocketAddress<Result>(
-        _ address: sockaddr_storage, _ body: (UnsafePointer<sockaddr>) -> Result
-    ) -> Result {
-        withUnsafePointer(to: address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body)
-        }
+        let host = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return SocketAddress(host: host, port: Int(UInt16(bigEndian: port)))
     }
 }
 
