@@ -23,6 +23,7 @@ var targets: [Target] = [
         name: "LevelKit", dependencies: ["WebSocketEngine"], path: "Engine/LevelKit",
         resources: [.copy("page.html")]),
     .executableTarget(name: "EchoServer", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/EchoServer"),
+    .executableTarget(name: "EchoClient", dependencies: ["WebSocketEngine"], path: "Tests/EchoClient"),
     .target(name: "GraderKit", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/GraderKit"),
     .testTarget(
         name: "EngineTests", dependencies: ["WebSocketEngine", "LevelKit", "GraderKit"], path: "Tests/EngineTests"

@@ -53,21 +53,23 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
         _ connection: Connection, surplus: [UInt8],
         makeResponse: @escaping (_ subprotocol: String?, _ headers: Headers) -> [UInt8]
     ) {
-        self.connection = connection
         self.makeResponse = makeResponse
-        unread = surplus
-        // The client has nothing to say before its handshake is answered.
-        isReadingPaused = true
-        connection.pauseReading()
-        connection.handOver(to: self)
+        takeOver(connection, surplus: surplus)
     }
 
     /// Takes a client's connection over, whose handshake is complete.
     func takeOver(_ connection: Connection, surplus: [UInt8], subprotocol: String?) {
+        takeOver(connection, surplus: surplus)
+        open(subprotocol)
+    }
+
+    /// Nothing is read before the handshake is answered; then the surplus comes first.
+    private func takeOver(_ connection: Connection, surplus: [UInt8]) {
         self.connection = connection
         unread = surplus
+        isReadingPaused = true
+        connection.pauseReading()
         connection.handOver(to: self)
-        open(subprotocol)
     }
 
     func accept(subprotocol: String?, headers: Headers) throws {
