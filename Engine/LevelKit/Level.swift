@@ -9,6 +9,9 @@ public protocol Level: Sendable {
     /// that outlives a call would let one check disturb the next.
     static func makeApplication() -> Application
 
+    /// What people call the level. Made from the type's name unless the level says otherwise.
+    static var title: String { get }
+
     /// Messages that the page offers at the press of a button.
     static var samples: [Sample] { get }
 }
@@ -44,7 +47,11 @@ extension Level {
     public static var title: String {
         var words = ""
         for character in "\(Self.self)" {
-            if character.isUppercase, !words.isEmpty { words += " " + character.lowercased() } else { words.append(character) }
+            if character.isUppercase, !words.isEmpty {
+                words += " " + character.lowercased()
+            } else {
+                words.append(character)
+            }
         }
         return words
     }
@@ -54,6 +61,7 @@ extension Level {
     /// Serves the level until Ctrl-C.
     public static func main() async {
         let options = ServerOptions.parseOrExit(program: module)
+        DataDirectory.use(options.data)
         let application = makeApplication()
         addPage(to: application)
         await serve(application, options, as: "Level \(number) – \(title)")

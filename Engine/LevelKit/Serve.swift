@@ -62,6 +62,8 @@ public struct ServerOptions: Sendable, Equatable {
     public var host = "127.0.0.1"
     public var port = 8000
     public var loops = 1
+    /// Where the server keeps its files.
+    public var data = ".data"
 
     public init() {}
 
@@ -72,10 +74,11 @@ public struct ServerOptions: Sendable, Equatable {
 
     public static func usage(program: String) -> String {
         """
-        Usage: \(program) [--port N] [--host ADDRESS] [--loops N]
+        Usage: \(program) [--port N] [--host ADDRESS] [--loops N] [--data DIR]
           --port N         the port to listen on (0: any free one; default 8000)
           --host ADDRESS   the address to listen on (default 127.0.0.1, this machine only; 0.0.0.0 is every network)
           --loops N        threads that share the connections (default 1)
+          --data DIR       where the server keeps its files, if it has any (default .data)
         """
     }
 
@@ -85,13 +88,15 @@ public struct ServerOptions: Sendable, Equatable {
         var rest = arguments[...]
         while let name = rest.popFirst() {
             if name == "--help" || name == "-h" { return nil }
-            guard ["--port", "--host", "--loops"].contains(name) else {
-                throw UsageError(description: "Unknown option \(name). Options are --port, --host, --loops and --help.")
+            guard ["--port", "--host", "--loops", "--data"].contains(name) else {
+                throw UsageError(
+                    description: "Unknown option \(name). Options are --port, --host, --loops, --data and --help.")
             }
             guard let value = rest.popFirst() else { throw UsageError(description: "\(name) needs a value.") }
             switch name {
             case "--port": options.port = try number(value, for: name, in: 0...65535)
             case "--loops": options.loops = try number(value, for: name, in: 1...64)
+            case "--data": options.data = value
             default: options.host = value
             }
         }

@@ -14,14 +14,14 @@ public struct Check {
 
     /// Runs `script` against a fresh server of the level. Nil if everything was as it should be.
     public static func run<L: Level>(
-        _ level: L.Type, _ rule: String, prepare: @escaping @Sendable (Application) -> Void = { _ in },
+        _ level: L.Type, _ rule: String, makeApplication: @escaping @Sendable () -> Application,
         _ script: (Classroom) throws -> Void
     ) -> Report? {
         let capture = StandardErrorCapture()
         var steps: [String] = []
         var failure: Failure?
         do {
-            let room = try Classroom(level, prepare: prepare)
+            let room = try Classroom(makeApplication)
             defer {
                 steps = room.transcript.rendered()
                 room.dismiss()

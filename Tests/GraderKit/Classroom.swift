@@ -33,15 +33,14 @@ public final class Classroom {
     private static let hasWaitedInVain = Atomic(false)
 
     /// Starts a level's server on a free port.
-    init<L: Level>(_ level: L.Type, prepare: @escaping @Sendable (Application) -> Void) throws {
+    init(_ makeApplication: @escaping @Sendable () -> Application) throws {
         _ = CrashGuard.install
         let crashesBefore = CrashGuard.count
         let shared = Shared()
         // A thread of its own: makeApplication() is the student's code too and may do anything.
         Thread.detachNewThread {
             CrashGuard.protectThread()
-            let application = L.makeApplication()
-            prepare(application)
+            let application = makeApplication()
             application.onError { error, request in
                 shared.reports.withLock { $0.errors.append((request.path, error)) }
             }

@@ -9,13 +9,23 @@ extension XCTestCase {
     ///
     /// - Parameters:
     ///   - rule: The sentence of the contract that is checked.
+    ///   - makeApplication: Makes the server, where a level has more than one way to.
     ///   - prepare: Changes the application before it starts, such as to stop its clock.
     ///   - script: The check. It blocks; its clients throw when the server does something else than expected.
     func grade<L: Level>(
-        _ level: L.Type, _ rule: String, prepare: @escaping @Sendable (Application) -> Void = { _ in },
+        _ level: L.Type, _ rule: String,
+        makeApplication: @escaping @Sendable () -> Application = { L.makeApplication() },
+        prepare: @escaping @Sendable (Application) -> Void = { _ in },
         _ script: (Classroom) throws -> Void
     ) throws {
-        guard let report = Check.run(level, rule, prepare: prepare, script) else { return }
+        let report = Check.run(
+            level, rule,
+            makeApplication: {
+                let application = makeApplication()
+                prepare(application)
+                return application
+            }, script)
+        guard let report else { return }
         if report.verdict == .notStarted, !Selection.isByName {
             throw XCTSkip("Level \(L.number) is not begun. Grade it with: swift test --filter Level\(L.number)")
         }
