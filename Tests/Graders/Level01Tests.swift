@@ -46,11 +46,11 @@ final class Level01Tests: XCTestCase {
         try grade(BasicEcho.self, "a binary message on /ws comes back as binary, without a prefix") { room in
             let anna = try room.connect("Anna", to: "/ws")
             try anna.send([0x00, 0xFF, 0x10])
-            try anna.expect([0x00, 0xFF, 0x10], "bytes need not be text: send the [UInt8] back as it came")
             try anna.send([UInt8]())
-            try anna.expect([UInt8]())
-            try anna.send("still there")
-            try anna.expect("Echo: still there")
+            try anna.send("after")
+            try anna.expect([0x00, 0xFF, 0x10], "bytes need not be text: send the [UInt8] back as it came")
+            try anna.expect([UInt8](), "no bytes are a message too")
+            try anna.expect("Echo: after")
         }
     }
 

@@ -1,0 +1,175 @@
+# Grades the grader of one level: solution, stub, mutants and alternates; to be sourced after common.sh.
+#
+# Whatever is graded, the subject, is copied into one and the same folder inside the package, to which COURSE points:
+# so the manifest is read once, and a build compiles nothing but the level.
+#
+# Set by the caller: scratch (for --scratch-path), subject (that folder, from the package's root), work (temporary).
+
+subject_deadline=30    # seconds for a subject, built and graded
+
+# place FOLDER…: the files of these folders, the later ones over the earlier, become the level's module.
+# Unchanged files are left alone, so that they are not compiled again.
+place() {
+    local level=$1 target="$root/$subject/Level$1" file
+    shift
+    rm -rf "$work/placed"
+    mkdir -p "$work/placed" "$target"
+    for folder in "$@"; do cp -R "$folder/." "$work/placed/"; done
+    (cd "$work/placed" && find . -type f) | while read -r file; do
+        if ! cmp -s "$work/placed/$file" "$target/$file"; then
+            mkdir -p "$(dirname "$target/$file")"
+            cp "$work/placed/$file" "$target/$file"
+        fi
+    done
+    (cd "$target" && find . -type f) | while read -r file; do
+        if [ ! -e "$work/placed/$file" ]; then rm "$target/$file"; fi
+    done
+}
+
+# build_subject NN: what the level's subjects have in common, which may take long the first time.
+build_subject() {
+    LEVEL=$1 COURSE=$subject within 600 swift build --build-tests --package-path "$root" --scratch-path "$scratch" \
+        >"$work/tests" 2>&1 || explain_build
+}
+
+explain_build() {
+    echo "  does not compile:"
+    { grep -E 'error: ' "$work/tests" || tail -n 5 "$work/tests"; } | head -n 5 | sed 's/^/    /'
+    return 1
+}
+
+# grade_subject NN [FILTER]: builds and grades what was placed, and writes $work/results (see results.awk).
+# Fails, after telling why, if there are no results.
+grade_subject() {
+    local status=0
+    LEVEL=$1 COURSE=$subject within "$subject_deadline" swift test --disable-swift-testing --package-path "$root" \
+        --scratch-path "$scratch" --filter "${2:-Level$1Tests/}" >"$work/tests" 2>&1 || status=$?
+    rm -rf "$work/texts"
+    mkdir "$work/texts"
+    awk -v folder="$work/texts" -f "$root/scripts/lib/results.awk" "$work/tests" >"$work/results"
+    if [ "$status" = 124 ]; then
+        echo "  took longer than $subject_deadline s and was ended"
+        return 1
+    fi
+    if [ ! -s "$work/results" ]; then explain_build; fi
+}
+
+# verdict_of CHECK: its verdict in $work/results, or NOT RUN.
+verdict_of() { awk -F '\t' -v name="$1" '$1 == name { v = $2 } END { print v ? v : "NOT RUN" }' "$work/results"; }
+
+# The text of a failed check, or how it ended.
+show_check() {
+    if [ -s "$work/texts/$1" ]; then sed 's/^/    /' "$work/texts/$1"; else echo "    $1: $(verdict_of "$1")"; fi
+}
+
+# head_line NAME PATCH: the value of a line such as "Caught by: testX".
+head_line() { sed -n "/^--- /q; s/^$1: *//p" "$2" | head -n 1; }
+
+# expect_all VERDICT NN: every check of the level ended with this verdict.
+expect_all() {
+    local wanted=$1 check failed=0
+    for check in $(checks_of "$2"); do
+        if [ "$(verdict_of "$check")" != "$wanted" ]; then
+            echo "  $check: expected $wanted, got $(verdict_of "$check")"
+            if [ "$failed" = 0 ]; then show_check "$check"; fi
+            failed=1
+        fi
+    done
+    return "$failed"
+}
+
+check_solution() {
+    place "$1" "$root/$(folder_of Solutions "$1")"
+    build_subject "$1" || return 1
+    grade_subject "$1" || return 1
+    expect_all PASSED "$1" || return 1
+    grader_seconds=$(awk -F '\t' '{ sum += $3 } END { printf "%.2f", sum }' "$work/results")
+}
+
+check_stub() {
+    place "$1" "$root/$(folder_of Levels "$1")"
+    grade_subject "$1" || return 1
+    expect_all "NOT STARTED" "$1"
+}
+
+# check_mutant NN PATCH: the mistake is caught by the checks that the patch names, with the verdict that it names.
+check_mutant() {
+    local level=$1 patch=$2 checks check verdict failed=0
+    checks=$(head_line 'Caught by' "$patch" | tr ',' ' ')
+    verdict=$(head_line Verdict "$patch")
+    verdict=${verdict:-WRONG}
+    if [ -z "$checks" ]; then echo "  the line \"Caught by: testX\" is missing"; return 1; fi
+    if [ -z "$(head_line Misunderstood "$patch")" ]; then
+        echo "  the line \"Misunderstood: …\" is missing"
+        return 1
+    fi
+    for check in $checks; do
+        if ! checks_of "$level" | grep -qx "$check"; then
+            echo "  the grader has no check $check"
+            return 1
+        fi
+    done
+    rm -rf "$work/mutant"
+    cp -R "$root/$(folder_of Solutions "$level")" "$work/mutant"
+    # Without a repository around it, git applies a patch to the folder it stands in.
+    (cd "$work/mutant" && GIT_DIR=/dev/null git apply -p1 "$patch") 2>"$work/apply" || {
+        echo "  the patch does not fit the solution:"
+        sed 's/^/    /' "$work/apply"
+        return 1
+    }
+    place "$level" "$work/mutant"
+    grade_subject "$level" "Level${level}Tests/($(echo $checks | tr ' ' '|'))\$" || return 1
+    for check in $checks; do
+        if [ "$(verdict_of "$check")" != "$verdict" ]; then
+            echo "  $check: expected $verdict, got $(verdict_of "$check")"
+            if [ "$(verdict_of "$check")" != PASSED ]; then show_check "$check"; fi
+            failed=1
+        fi
+    done
+    for check in $checks; do echo "$check" >>"$work/catching"; done
+    return "$failed"
+}
+
+# The whole of one level. Writes its summary to $work/summary.
+check_level() {
+    local level=$1 file name check failed=0 mutants=0 alternates=0 grader_seconds=0
+    : >"$work/catching"
+    if [ -z "$(checks_of "$level")" ]; then
+        echo "Tests/Graders/Level${level}Tests.swift holds no check."
+        return 1
+    fi
+    check_solution "$level" >"$work/why" || { failed=1; echo "The solution does not pass:"; cat "$work/why"; }
+    check_stub "$level" >"$work/why" || { failed=1; echo "The stub is not simply NOT STARTED:"; cat "$work/why"; }
+    for file in "$root/Tests/Mutants/Level$level/"*.patch; do
+        [ -e "$file" ] || break
+        name=${file#"$root/"}
+        if check_mutant "$level" "$file" >"$work/why"; then
+            mutants=$((mutants + 1))
+        else
+            failed=1
+            echo "$name is not caught as it should be:"
+            cat "$work/why"
+        fi
+    done
+    for check in $(checks_of "$level"); do
+        if ! grep -qx "$check" "$work/catching"; then
+            failed=1
+            echo "$check catches nothing: no patch in Tests/Mutants/Level$level says \"Caught by: $check\"."
+        fi
+    done
+    for file in "$root/Tests/Alternates/Level$level/"*/; do
+        [ -d "$file" ] || break
+        name=${file#"$root/"}
+        place "$level" "$root/$(folder_of Solutions "$level")" "${file%/}"
+        if { grade_subject "$level" && expect_all PASSED "$level"; } >"$work/why"; then
+            alternates=$((alternates + 1))
+        else
+            failed=1
+            echo "$name is a valid answer, but is not accepted:"
+            cat "$work/why"
+        fi
+    done
+    echo "Level $level – $(title_of "$level"): $(checks_of "$level" | wc -l | tr -d ' ') checks," \
+        "$mutants mutants caught, $alternates alternates accepted, grader $grader_seconds s" >"$work/summary"
+    return "$failed"
+}
