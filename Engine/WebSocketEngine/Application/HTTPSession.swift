@@ -16,8 +16,8 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
         self.server = server
         parser = HTTPHeadParser(limits: server.limits)
         // In total, whatever arrives: a peer that sends a byte now and then holds a connection no longer than others.
-        deadline = server.loop.schedule(after: server.limits.handshakeTimeout) { [weak self] in
-            self?.answer(HTTPError(status: 408, reason: "The request took too long."))
+        deadline = server.loop.schedule(after: server.limits.handshakeTimeout) {
+            self.answer(HTTPError(status: 408, reason: "The request took too long."))
         }
     }
 
@@ -148,6 +148,7 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
             Handshake.response(key: key, subprotocol: subprotocol, headers: headers)
         }
         self.connection = nil
+        server.forget(self)
         server.begin(WebSocket(session: session, request: request), handler)
     }
 

@@ -18,6 +18,7 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     /// Received bytes that are not parsed yet, because the inbox is full or the handshake is not answered.
     private var unread: [UInt8] = []
     private var isReadingPaused = false
+    private var willResumeReading = false
     var receiver: Waiter<Message>?
     var senders: [Waiter<Void>] = []
     /// Ids of waits that were cancelled before they began.
@@ -146,6 +147,7 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
 
     /// Goes on where the reading stopped. Never called by a task directly, as it may have to run tasks itself.
     private func resumeReading() {
+        willResumeReading = false
         guard isReadingPaused else { return }
         isReadingPaused = false
         if !unread.isEmpty {
@@ -211,8 +213,17 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     @inline(__always)
     func takeMessage() -> Message? {
         guard loop.isCurrent, let message = inbox.popFirst() else { return nil }
-        if isReadingPaused, inbox.count == limits.inboundMessages / 2 { loop.runSoon { self.resumeReading() } }
+        if isReadingPaused { resumeReadingIfThereIsRoom() }
         return message
+    }
+
+    /// Half of the inbox must be free, so that reading does not stop and go on with every message.
+    private func resumeReadingIfThereIsRoom() {
+        guard !willResumeReading, inbox.count <= limits.inboundMessages / 2,
+            inbox.byteCount <= limits.inboundBytes / 2
+        else { return }
+        willResumeReading = true
+        loop.runSoon { self.resumeReading() }
     }
 
     /// True if the message was sent and nobody has to wait. From any thread.
@@ -272,7 +283,7 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     }
 
     private func checkLater(after delay: Duration) {
-        keepAlive = loop.schedule(after: delay) { [weak self] in self?.checkAlive() }
+        keepAlive = loop.schedule(after: delay) { self.checkAlive() }
     }
 
     /// One timer per connection, set again when it fires: what arrives meanwhile only notes the time.
@@ -306,7 +317,7 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
         connection?.flushLater()
         loop.runSoon { self.resumeReading() }
         // §7.1.1: a peer that does not answer is not waited for without end.
-        keepAlive = loop.schedule(after: limits.closeTimeout) { [weak self] in self?.connection?.close() }
+        keepAlive = loop.schedule(after: limits.closeTimeout) { self.connection?.close() }
     }
 
     /// Closes an open WebSocket with 1001, and refuses one whose handshake is not answered yet.

@@ -37,8 +37,8 @@ final class ClientHandshake: ConnectionDelegate, @unchecked Sendable {
                     headers: headers))
             self.connection = connection
             guard connection.start(self, isConnecting: true) else { return fail("no resources are left") }
-            deadline = loop.schedule(after: limits.handshakeTimeout) { [weak self] in
-                self?.fail("\(self?.target.authority ?? "") did not answer in time")
+            deadline = loop.schedule(after: limits.handshakeTimeout) {
+                self.fail("\(self.target.authority) did not answer in time")
             }
         } catch {
             fail(error.description)

@@ -173,7 +173,7 @@ final class Connection: PollTarget {
     func finish(lingering: Bool, within timeout: Duration) {
         guard case .open = phase else { return }
         phase = .finishing(lingering: lingering)
-        deadline = loop.schedule(after: timeout) { [weak self] in self?.close() }
+        deadline = loop.schedule(after: timeout) { self.close() }
         flushLater()
     }
 

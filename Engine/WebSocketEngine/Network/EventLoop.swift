@@ -45,7 +45,6 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
             Unmanaged<EventLoop>.fromOpaque(context).release()
             throw SystemError("start a thread", code: error)
         }
-        clock.whenAdvanced { [weak self] in self?.execute {} }
     }
 
     deinit { receiveBuffer.deallocate() }
@@ -93,6 +92,8 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     private func run() {
         csystem_set_current_loop(Unmanaged.passUnretained(self).toOpaque())
+        // Not by a weak reference: an object that has one pays for it at every retain and release.
+        let observer = clock.addObserver { self.execute {} }
         while !isStopped {
             poller.wait(milliseconds: timeToWait()) { event in
                 // A descriptor may have been closed, and its number reused, since the event was collected.
@@ -111,6 +112,7 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
             runJobs()
             flush()
         }
+        clock.removeObserver(observer)
         csystem_set_current_loop(nil)
     }
 

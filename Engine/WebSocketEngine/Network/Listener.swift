@@ -34,7 +34,7 @@ final class Listener: PollTarget {
     private func pause() {
         loop.change(socket, from: .read, to: [], token: token)
         loop.pausedListeners.append(self)
-        retry = loop.schedule(after: .milliseconds(100)) { [weak self] in self?.resume() }
+        retry = loop.schedule(after: .milliseconds(100)) { self.resume() }
     }
 
     func resume() {

@@ -29,7 +29,7 @@ public final class ServerClock: Clock, Sendable {
         var cancelled: Set<UInt64> = []
         var nextID: UInt64 = 0
         /// Tell event loops that time has moved.
-        var observers: [@Sendable () -> Void] = []
+        var observers: [UInt64: @Sendable () -> Void] = [:]
     }
 
     private let manual = Mutex(Manual())
@@ -105,7 +105,7 @@ public final class ServerClock: Clock, Sendable {
             manual.now = now
             let due = manual.sleepers.filter { $0.deadline <= now }
             manual.sleepers.removeAll { $0.deadline <= now }
-            return (due.sorted { ($0.deadline, $0.id) < ($1.deadline, $1.id) }, manual.observers)
+            return (due.sorted { ($0.deadline, $0.id) < ($1.deadline, $1.id) }, manual.observers.values)
         }
         for sleeper in due { sleeper.continuation.resume() }
         for observer in observers { observer() }
@@ -114,7 +114,14 @@ public final class ServerClock: Clock, Sendable {
     /// How many tasks sleep until a manual time, for a test that must not advance before they do.
     public var sleeperCount: Int { manual.withLock { $0.sleepers.count } }
 
-    func whenAdvanced(_ observer: @escaping @Sendable () -> Void) {
-        manual.withLock { $0.observers.append(observer) }
+    /// Calls `observer` whenever manual time has moved, until it is removed.
+    func addObserver(_ observer: @escaping @Sendable () -> Void) -> UInt64 {
+        manual.withLock { manual in
+            manual.nextID += 1
+            manual.observers[manual.nextID] = observer
+            return manual.nextID
+        }
     }
+
+    func removeObserver(_ id: UInt64) { manual.withLock { _ = $0.observers.removeValue(forKey: id) } }
 }
