@@ -22,11 +22,13 @@ var targets: [Target] = [
     .target(
         name: "LevelKit", dependencies: ["WebSocketEngine"], path: "Engine/LevelKit",
         resources: [.copy("page.html")]),
-    .executableTarget(name: "EchoServer", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/EchoServer"),
+    .executableTarget(
+        name: "EchoServer", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/EchoServer"),
     .executableTarget(name: "EchoClient", dependencies: ["WebSocketEngine"], path: "Tests/EchoClient"),
     .target(name: "GraderKit", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/GraderKit"),
     .testTarget(
-        name: "EngineTests", dependencies: ["WebSocketEngine", "LevelKit", "GraderKit"], path: "Tests/EngineTests"
+        name: "EngineTests", dependencies: ["WebSocketEngine", "LevelKit", "GraderKit"],
+        path: "Tests/EngineTests"
     ),
     .testTarget(
         name: "Graders",
@@ -56,8 +58,9 @@ let package = Package(
 /// A level's server, a program that the graders also import.
 func server(_ name: String, at path: String) -> Target {
     if !FileManager.default.fileExists(atPath: "\(Context.packageDirectory)/\(path)") {
-        refuse("COURSE=\(course): there is no folder \(path). COURSE is exercises (the default), solutions, "
-            + "or a folder inside this package that holds \(name).")
+        refuse(
+            "COURSE=\(course): there is no folder \(path). COURSE is exercises (the default), solutions, "
+                + "or a folder inside this package that holds \(name).")
     }
     return .executableTarget(name: name, dependencies: ["WebSocketEngine", "LevelKit"], path: path)
 }

@@ -90,7 +90,8 @@ public struct ServerOptions: Sendable, Equatable {
             if name == "--help" || name == "-h" { return nil }
             guard ["--port", "--host", "--loops", "--data"].contains(name) else {
                 throw UsageError(
-                    description: "Unknown option \(name). Options are --port, --host, --loops, --data and --help.")
+                    description:
+                        "Unknown option \(name). Options are --port, --host, --loops, --data and --help.")
             }
             guard let value = rest.popFirst() else { throw UsageError(description: "\(name) needs a value.") }
             switch name {
@@ -108,7 +109,8 @@ public struct ServerOptions: Sendable, Equatable {
     ) throws(UsageError) -> Int {
         guard let number = Int(text), range.contains(number) else {
             throw UsageError(
-                description: "\(option) \(text) is not a number from \(range.lowerBound) to \(range.upperBound).")
+                description:
+                    "\(option) \(text) is not a number from \(range.lowerBound) to \(range.upperBound).")
         }
         return number
     }

@@ -27,7 +27,9 @@ public struct Check {
                 room.dismiss()
             }
             try script(room)
-            if room.hasCrashed { throw Failure(.crashed, ["the answers were right, but then the server crashed"]) }
+            if room.hasCrashed {
+                throw Failure(.crashed, ["the answers were right, but then the server crashed"])
+            }
         } catch let error as Failure {
             failure = error
         } catch {

@@ -93,7 +93,8 @@ public final class Classroom {
         guard answer.status == 101 else {
             throw explain(
                 wrong: [
-                    "expected the WebSocket at \(path) to open", "     got HTTP status \(answer.status): \(answer.text)",
+                    "expected the WebSocket at \(path) to open",
+                    "     got HTTP status \(answer.status): \(answer.text)",
                 ], hint)
         }
         let client = Client(name, path, wire, surplus, in: self)
@@ -104,16 +105,19 @@ public final class Classroom {
 
     /// A handshake that the server must refuse with an HTTP status from this range.
     public func expectRefusal(
-        _ name: String, to path: String, headers: [String: String] = [:], status: ClosedRange<Int> = 400...499,
+        _ name: String, to path: String, headers: [String: String] = [:],
+        status: ClosedRange<Int> = 400...499,
         _ hint: String = ""
     ) throws {
         let (answer, _, _) = try handshake(name, path, headers: headers, subprotocols: [], receiveBuffer: nil)
         guard status.contains(answer.status) else {
-            let wanted = status.count == 1 ? "\(status.lowerBound)" : "\(status.lowerBound)–\(status.upperBound)"
+            let wanted =
+                status.count == 1 ? "\(status.lowerBound)" : "\(status.lowerBound)–\(status.upperBound)"
             throw explain(
                 wrong: [
                     "expected the WebSocket at \(path) to be refused with HTTP status \(wanted)",
-                    "     got " + (answer.status == 101 ? "an open WebSocket (101)" : "status \(answer.status)"),
+                    "     got "
+                        + (answer.status == 101 ? "an open WebSocket (101)" : "status \(answer.status)"),
                 ], hint)
         }
     }
@@ -187,7 +191,8 @@ public final class Classroom {
     }
 
     private func request(
-        _ method: String, _ path: String, body: [UInt8]?, headers: [String: String] = [:], silently: Bool = false
+        _ method: String, _ path: String, body: [UInt8]?, headers: [String: String] = [:],
+        silently: Bool = false
     ) throws -> HTTPAnswer {
         guard let wire = Wire(port: port) else {
             throw explain(wrong: ["the server does not listen any more"], "")
@@ -222,7 +227,8 @@ public final class Classroom {
             case .nothing:
                 if hasCrashed || Date() >= deadline {
                     throw explain(
-                        silence: isHandshake ? "the handshake was not answered" : "the request was not answered")
+                        silence: isHandshake
+                            ? "the handshake was not answered" : "the request was not answered")
                 }
             }
         }
@@ -248,7 +254,9 @@ public final class Classroom {
         while clock.sleeperCount < sleepers {
             if hasCrashed || Date() >= deadline {
                 throw explain(
-                    silence: "nobody sleeps on the application's clock: use app.clock.sleep(for:), not Task.sleep", hint)
+                    silence:
+                        "nobody sleeps on the application's clock: use app.clock.sleep(for:), not Task.sleep",
+                    hint)
             }
             usleep(500)
         }

@@ -161,7 +161,9 @@ public final class Client {
     /// The next message, which is binary.
     public func receiveBytes() throws -> [UInt8] {
         let got = try nextMessage(wanted: "a binary message")
-        guard case .binary(let bytes) = got else { throw wrong(expected: "a binary message", got: show(got), "") }
+        guard case .binary(let bytes) = got else {
+            throw wrong(expected: "a binary message", got: show(got), "")
+        }
         return bytes
     }
 

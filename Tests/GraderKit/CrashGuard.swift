@@ -8,7 +8,8 @@ import Foundation
 enum CrashGuard {
     /// Written by the signal handler, which may do nothing but store a number. Allocated before the first crash.
     private nonisolated(unsafe) static let crashes = UnsafeMutablePointer<Int>.allocate(capacity: 1)
-    private nonisolated(unsafe) static let graderThread = UnsafeMutablePointer<pthread_t?>.allocate(capacity: 1)
+    private nonisolated(unsafe) static let graderThread = UnsafeMutablePointer<pthread_t?>.allocate(
+        capacity: 1)
 
     /// How many threads have crashed so far.
     static var count: Int { crashes.pointee }

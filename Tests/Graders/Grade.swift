@@ -27,7 +27,8 @@ extension XCTestCase {
             }, script)
         guard let report else { return }
         if report.verdict == .notStarted, !Selection.isByName {
-            throw XCTSkip("Level \(L.number) is not begun. Grade it with: swift test --filter Level\(L.number)")
+            throw XCTSkip(
+                "Level \(L.number) is not begun. Grade it with: swift test --filter Level\(L.number)")
         }
         record(report)
     }

@@ -82,7 +82,9 @@ public final class Application: Sendable {
     // MARK: - Around the handlers
 
     /// Puts `middleware` around all WebSocket handlers. The first one used is the outermost.
-    public func use(_ middleware: @escaping Middleware) { state.withLock { $0.middleware.append(middleware) } }
+    public func use(_ middleware: @escaping Middleware) {
+        state.withLock { $0.middleware.append(middleware) }
+    }
 
     /// Runs before the server listens, in the order of adding. An error keeps it from starting.
     public func onStartup(_ hook: @escaping @Sendable () async throws -> Void) {

@@ -77,7 +77,8 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
             return
         }
         if webSocket != nil {
-            throw HTTPError(status: 426, reason: "\(head.path) is a WebSocket: connect with ws://, not http://.")
+            throw HTTPError(
+                status: 426, reason: "\(head.path) is a WebSocket: connect with ws://, not http://.")
         }
         if server.configuration.requests.values.contains(where: { $0.match(head.path) != nil }) {
             throw HTTPError(status: 405, reason: "\(head.path) does not answer \(head.method).")
@@ -139,7 +140,8 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
 
     // MARK: - WebSockets
 
-    private func upgrade(_ request: Request, _ key: String, _ handler: @escaping Application.WebSocketHandler) {
+    private func upgrade(_ request: Request, _ key: String, _ handler: @escaping Application.WebSocketHandler)
+    {
         guard let connection else { return }
         server.loop.cancel(deadline)
         isAnswering = true

@@ -279,7 +279,8 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
 
     private func noteActivity() {
         let now = loop.clock.sinceOrigin.components
-        lastActivityNanoseconds.store(now.seconds * 1_000_000_000 + now.attoseconds / 1_000_000_000, ordering: .relaxed)
+        lastActivityNanoseconds.store(
+            now.seconds * 1_000_000_000 + now.attoseconds / 1_000_000_000, ordering: .relaxed)
     }
 
     private func checkLater(after delay: Duration) {

@@ -60,13 +60,15 @@ public enum WebSocketClient {
             }
             switch parts.scheme?.lowercased() {
             case "ws": break
-            case "wss": throw .cannotConnect("wss:// needs TLS, which this engine leaves to a proxy: use ws://")
+            case "wss":
+                throw .cannotConnect("wss:// needs TLS, which this engine leaves to a proxy: use ws://")
             default: throw .cannotConnect("\(url) does not begin with ws://")
             }
             // The brackets of an IPv6 address belong to the URL, not to the address.
             self.host = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
             port = parts.port ?? 80
-            resource = (parts.percentEncodedPath.isEmpty ? "/" : parts.percentEncodedPath)
+            resource =
+                (parts.percentEncodedPath.isEmpty ? "/" : parts.percentEncodedPath)
                 + (parts.percentEncodedQuery.map { "?\($0)" } ?? "")
         }
 

@@ -11,7 +11,9 @@ public final class ServerClock: Clock, Sendable {
     public struct Instant: InstantProtocol, Sendable {
         let sinceOrigin: Duration
 
-        public func advanced(by duration: Duration) -> Instant { Instant(sinceOrigin: sinceOrigin + duration) }
+        public func advanced(by duration: Duration) -> Instant {
+            Instant(sinceOrigin: sinceOrigin + duration)
+        }
         public func duration(to other: Instant) -> Duration { other.sinceOrigin - sinceOrigin }
         public static func < (left: Instant, right: Instant) -> Bool { left.sinceOrigin < right.sinceOrigin }
     }

@@ -63,7 +63,8 @@ struct Socket: Sendable {
         var list: UnsafeMutablePointer<addrinfo>?
         let failure = getaddrinfo(host, String(port), &hints, &list)
         guard failure == 0 else {
-            throw SystemError("find the host \(host) (\(String(cString: gai_strerror(failure))))", code: ENOENT)
+            throw SystemError(
+                "find the host \(host) (\(String(cString: gai_strerror(failure))))", code: ENOENT)
         }
         defer { freeaddrinfo(list) }
         var addresses: [ResolvedAddress] = []
@@ -121,7 +122,11 @@ struct Socket: Sendable {
         var address = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let accepted = csystem_accept(descriptor, &address, &length)
-        if accepted >= 0 { return .connection(Socket(descriptor: accepted), Self.describe(ResolvedAddress(storage: address, length: length))) }
+        if accepted >= 0 {
+            return .connection(
+                Socket(descriptor: accepted), Self.describe(ResolvedAddress(storage: address, length: length))
+            )
+        }
         switch csystem_errno() {
         case EMFILE, ENFILE, ENOBUFS, ENOMEM: return .exhausted
         case EINTR, ECONNABORTED: return accept()
@@ -165,7 +170,8 @@ struct Socket: Sendable {
 
     private func writeGathered(_ first: UnsafeRawBufferPointer, _ later: ArraySlice<[UInt8]>) -> Int {
         withUnsafeTemporaryAllocation(of: iovec.self, capacity: Self.maximumPieces) { pieces in
-            pieces[0] = iovec(iov_base: UnsafeMutableRawPointer(mutating: first.baseAddress), iov_len: first.count)
+            pieces[0] = iovec(
+                iov_base: UnsafeMutableRawPointer(mutating: first.baseAddress), iov_len: first.count)
             var count = 1
             for array in later.prefix(Self.maximumPieces - 1) {
                 // The queue keeps the array alive and nobody writes to it while it waits there.

@@ -70,7 +70,8 @@ struct CloseReason: Sendable, Equatable {
         case 0:
             self.init(code: .noStatusReceived)
         case 1:
-            throw ProtocolViolation(.protocolError, "a Close frame carries no code or two bytes of it (§5.5.1)")
+            throw ProtocolViolation(
+                .protocolError, "a Close frame carries no code or two bytes of it (§5.5.1)")
         default:
             let code = CloseCode(rawValue: UInt16(payload[0]) << 8 | UInt16(payload[1]))
             guard code.mayBeSent else {

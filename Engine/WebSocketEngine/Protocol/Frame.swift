@@ -118,8 +118,9 @@ package struct EncodedFrame: Sendable {
     package var bytes: [UInt8]
 
     /// A frame of a server (`maskingKey` nil) or of a client.
-    package init(_ opcode: Opcode, _ payload: some Collection<UInt8>, maskingKey: UInt32? = nil, isFinal: Bool = true)
-    {
+    package init(
+        _ opcode: Opcode, _ payload: some Collection<UInt8>, maskingKey: UInt32? = nil, isFinal: Bool = true
+    ) {
         bytes = []
         bytes.reserveCapacity(FrameHeader.maximumLength + payload.count)
         FrameHeader(opcode: opcode, payloadLength: payload.count, maskingKey: maskingKey, isFinal: isFinal)

@@ -14,7 +14,9 @@ package enum Handshake {
     }
 
     /// True if the request asks for a WebSocket at all.
-    static func isRequested(by head: RequestHead) -> Bool { head.headers.hasToken("websocket", in: "Upgrade") }
+    static func isRequested(by head: RequestHead) -> Bool {
+        head.headers.hasToken("websocket", in: "Upgrade")
+    }
 
     /// The key of a valid opening handshake (§4.2.1), or the error to answer.
     static func key(of head: RequestHead) throws(HTTPError) -> String {
@@ -66,8 +68,12 @@ package enum Handshake {
     /// What is wrong with a server's response to a request with this key (§4.1), or nil if nothing is.
     static func fault(in head: ResponseHead, key: String, subprotocols: [String]) -> String? {
         if head.status != 101 { return "the server answered \(head.status) \(head.reason)" }
-        if !head.headers.hasToken("websocket", in: "Upgrade") { return "the response has no Upgrade: websocket" }
-        if !head.headers.hasToken("Upgrade", in: "Connection") { return "the response has no Connection: Upgrade" }
+        if !head.headers.hasToken("websocket", in: "Upgrade") {
+            return "the response has no Upgrade: websocket"
+        }
+        if !head.headers.hasToken("Upgrade", in: "Connection") {
+            return "the response has no Connection: Upgrade"
+        }
         if head.headers["Sec-WebSocket-Accept"] != acceptValue(forKey: key) {
             return "Sec-WebSocket-Accept does not answer the key"
         }

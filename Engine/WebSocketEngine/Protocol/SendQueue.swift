@@ -49,7 +49,9 @@ package struct SendQueue: Sendable {
 
     /// The pieces to send next, for one `sendmsg`.
     @inline(__always)
-    package func withPieces<Result>(_ body: (UnsafeRawBufferPointer, [[UInt8]].SubSequence) -> Result) -> Result {
+    package func withPieces<Result>(_ body: (UnsafeRawBufferPointer, [[UInt8]].SubSequence) -> Result)
+        -> Result
+    {
         first.withUnsafeBytes { body(.init(rebasing: $0[firstOffset...]), later[laterIndex...]) }
     }
 

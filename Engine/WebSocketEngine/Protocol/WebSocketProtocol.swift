@@ -122,7 +122,8 @@ package struct WebSocketProtocol: Sendable {
         if header.opcode.isControl { return }
         if header.opcode == .continuation {
             if !message.isInProgress {
-                throw ProtocolViolation(.protocolError, "a continuation frame without a message to continue (§5.4)")
+                throw ProtocolViolation(
+                    .protocolError, "a continuation frame without a message to continue (§5.4)")
             }
             if message.fragments >= limits.messageFragments {
                 throw ProtocolViolation(
@@ -199,7 +200,8 @@ package struct WebSocketProtocol: Sendable {
     }
 
     @inline(__always)
-    private func take(_ count: Int, from input: inout UnsafeMutableRawBufferPointer) -> UnsafeMutableRawBufferPointer
+    private func take(_ count: Int, from input: inout UnsafeMutableRawBufferPointer)
+        -> UnsafeMutableRawBufferPointer
     {
         let taken = UnsafeMutableRawBufferPointer(rebasing: input[..<count])
         input = .init(rebasing: input[count...])
