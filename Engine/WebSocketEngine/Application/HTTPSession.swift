@@ -9,6 +9,8 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
     /// The request whose body is arriving, and its length.
     private var pending: (request: Request, handler: Application.RequestHandler, bodyLength: Int)?
     private var isAnswering = false
+    /// RFC 9110 §9.3.2: no answer to HEAD has a body, an error no more than a page.
+    private var isHead = false
     private var deadline: TimerQueue.ID?
 
     init(_ connection: Connection, on server: ServerLoop) {
@@ -53,6 +55,7 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
     private func begin(_ head: RequestHead) throws(HTTPError) {
         guard let connection else { return }
         var request = Request(head, client: connection.peer)
+        isHead = head.method == "HEAD"
         if server.isShuttingDown { throw HTTPError(status: 503, reason: "The server is shutting down.") }
         let webSocket = server.configuration.webSockets.match(head.path)
         if Handshake.isRequested(by: head), let webSocket {
@@ -108,7 +111,7 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
             let result: Result<[UInt8], any Error>
             do {
                 let response = try await handler(request)
-                result = .success(try response.encoded(omittingBody: request.method == "HEAD"))
+                result = .success(try response.encoded(omittingBody: self.isHead))
             } catch {
                 result = .failure(error)
             }
@@ -128,7 +131,8 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
 
     private func answer(_ error: HTTPError) {
         // Encoding fails for invalid headers only, and this response has none of a user's.
-        send((try? Response.text(error.reason + "\n", status: error.status).encoded()) ?? [])
+        let response = Response.text(error.reason + "\n", status: error.status)
+        send((try? response.encoded(omittingBody: isHead)) ?? [])
     }
 
     private func send(_ response: [UInt8]) {
@@ -163,6 +167,9 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
     func shutDown() {
         if !isAnswering { answer(HTTPError(status: 503, reason: "The server is shutting down.")) }
     }
+
+    /// Cuts the connection, whatever is under way.
+    func abort() { connection?.close() }
 
     func outputWasSent() {}
 

@@ -79,6 +79,7 @@ final class ServerLoop: @unchecked Sendable {
     }
     private var conversations: [ObjectIdentifier: Conversation] = [:]
     private var whenIdle: (() -> Void)?
+    private var shutdownDeadline: TimerQueue.ID?
     private var nextLoop = 0
 
     init(_ loop: EventLoop, _ configuration: Application.Configuration) {
@@ -103,6 +104,8 @@ final class ServerLoop: @unchecked Sendable {
     }
 
     private func accepted(_ socket: Socket, _ peer: SocketAddress) {
+        // Handed over by another loop while this one was told to stop: nobody would see to it.
+        if isShuttingDown { return socket.close() }
         let connection = Connection(socket, peer: peer, on: loop)
         let session = HTTPSession(connection, on: self)
         requests[ObjectIdentifier(session)] = session
@@ -188,23 +191,30 @@ final class ServerLoop: @unchecked Sendable {
                     conversation.socket.session.shutDown()
                 }
                 self.whenIdle = { continuation.resume() }
-                _ = self.loop.schedule(after: self.limits.shutdownTimeout) { self.cutAll() }
+                self.shutdownDeadline = self.loop.schedule(after: self.limits.shutdownTimeout) {
+                    self.cutAll()
+                }
                 self.checkIdle()
             }
         }
     }
 
     private func cutAll() {
+        for session in requests.values { session.abort() }
         for conversation in conversations.values {
             conversation.task?.cancel()
             conversation.socket.session.abort()
         }
-        whenIdle?()
-        whenIdle = nil
+        becomeIdle()
     }
 
     private func checkIdle() {
-        guard isShuttingDown, requests.isEmpty, conversations.isEmpty else { return }
+        if isShuttingDown, requests.isEmpty, conversations.isEmpty { becomeIdle() }
+    }
+
+    private func becomeIdle() {
+        // The timer would keep this object and its loop alive: the loop stops before it is due.
+        loop.cancel(shutdownDeadline)
         whenIdle?()
         whenIdle = nil
     }
