@@ -32,10 +32,13 @@ extension WebSocketSession {
         try await wait { session, waiter in
             do {
                 try session.sendAlways(message)
-                if session.outputIsHigh() {
-                    session.senders.append(waiter)
-                } else {
+                if !session.outputIsHigh() {
                     waiter.continuation.resume()
+                } else if let disconnect = session.disconnect {
+                    // To write more was to find out that the connection is lost: nobody would wake this sender.
+                    waiter.continuation.resume(throwing: disconnect)
+                } else {
+                    session.senders.append(waiter)
                 }
             } catch {
                 waiter.continuation.resume(throwing: error)

@@ -249,6 +249,9 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     }
 
     func broadcast(_ frame: EncodedFrame, _ message: Message) {
+        // Much may have been sent in this turn of the loop, which writes at its end: only what the kernel does not
+        // take is the reader's fault.
+        if wire.output.count > limits.broadcastHighWater { connection?.flush() }
         guard state == .open else { return }
         if wire.output.count > limits.broadcastHighWater {
             lose("too slow a reader")
