@@ -71,11 +71,12 @@ final class Connection: PollTarget {
 
     func ready(_ event: PollEvent) {
         if event.isWritable { flush() }
+        if case .closed = phase { return }
         if event.isReadable {
             read()
         } else if event.isBroken {
             // Not reading at present, so that no read can find this out.
-            end(socket.pendingError)
+            end(socket.pendingError, isBroken: true)
         }
     }
 
@@ -113,9 +114,10 @@ final class Connection: PollTarget {
         updateInterest()
     }
 
-    private func end(_ error: Int32) {
+    private func end(_ error: Int32, isBroken: Bool = false) {
         failure = error
-        if case .open = phase, delegate?.peerFinished() == true {
+        // A broken connection is never kept: the poller would report it without end.
+        if case .open = phase, delegate?.peerFinished() == true, error == 0, !isBroken {
             pauseReading()
         } else {
             close()

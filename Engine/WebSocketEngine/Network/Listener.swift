@@ -40,6 +40,7 @@ final class Listener: PollTarget {
     func resume() {
         loop.cancel(retry)
         retry = nil
+        loop.pausedListeners.removeAll { $0 === self }
         if isOpen { loop.change(socket, from: [], to: .read, token: token) }
     }
 
