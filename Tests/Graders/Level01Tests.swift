@@ -8,7 +8,8 @@ final class Level01Tests: XCTestCase {
         try grade(BasicEcho.self, "each text m on /ws is answered with \"Echo: m\"") { room in
             let anna = try room.connect("Anna", to: "/ws")
             try anna.send("hello")
-            try anna.expect("Echo: hello", "the answer is \"Echo: \", with a space, and then the message as it came")
+            try anna.expect(
+                "Echo: hello", "the answer is \"Echo: \", with a space, and then the message as it came")
         }
     }
 
@@ -33,9 +34,12 @@ final class Level01Tests: XCTestCase {
     }
 
     func testTextComesBackUnchanged() throws {
-        try grade(BasicEcho.self, "the text after \"Echo: \" is the one that came, to the last character") { room in
+        try grade(BasicEcho.self, "the text after \"Echo: \" is the one that came, to the last character") {
+            room in
             let anna = try room.connect("Anna", to: "/ws")
-            for text in [" two  spaces ", "line\nbreak\t", "日本語 👩‍👩‍👧", String(repeating: "long ", count: 20_000)] {
+            for text in [
+                " two  spaces ", "line\nbreak\t", "日本語 👩‍👩‍👧", String(repeating: "long ", count: 20_000),
+            ] {
                 try anna.send(text)
                 try anna.expect("Echo: \(text)", "do not trim, split or change what came")
             }
@@ -55,7 +59,8 @@ final class Level01Tests: XCTestCase {
     }
 
     func testShoutAnswersInUpperCase() throws {
-        try grade(BasicEcho.self, "each text on /ws/shout is answered in upper case, without a prefix") { room in
+        try grade(BasicEcho.self, "each text on /ws/shout is answered in upper case, without a prefix") {
+            room in
             let anna = try room.connect("Anna", to: "/ws/shout")
             for text in ["hello", "hello again", ""] {
                 try anna.send(text)
@@ -69,19 +74,23 @@ final class Level01Tests: XCTestCase {
             let anna = try room.connect("Anna", to: "/ws/shout")
             for (text, answer) in [("grüße", "GRÜSSE"), ("ωμέγα", "ΩΜΈΓΑ"), ("мир 7", "МИР 7")] {
                 try anna.send(text)
-                try anna.expect(answer, "String.uppercased() knows all of Unicode; arithmetic on bytes does not")
+                try anna.expect(
+                    answer, "String.uppercased() knows all of Unicode; arithmetic on bytes does not")
             }
         }
     }
 
     func testClientsHearOnlyTheirOwnAnswers() throws {
-        try grade(BasicEcho.self, "clients talk at the same time and hear only answers to their own") { room in
+        try grade(BasicEcho.self, "clients talk at the same time and hear only answers to their own") {
+            room in
             let anna = try room.connect("Anna", to: "/ws")
             let ben = try room.connect("Ben", to: "/ws")
             try anna.send("from Anna")
             try ben.send("from Ben")
-            try ben.expect("Echo: from Ben", "each call of the handler has a socket of its own: answer on that one")
-            try anna.expect("Echo: from Anna", "each call of the handler has a socket of its own: answer on that one")
+            try ben.expect(
+                "Echo: from Ben", "each call of the handler has a socket of its own: answer on that one")
+            try anna.expect(
+                "Echo: from Anna", "each call of the handler has a socket of its own: answer on that one")
             // The fence: had anything else come for Anna, it would be here before this answer.
             try anna.send("fence")
             try anna.expect("Echo: fence", "nothing that Ben said may come to Anna")
@@ -89,7 +98,8 @@ final class Level01Tests: XCTestCase {
     }
 
     func testAnotherClientIsServedAfterOneHasLeft() throws {
-        try grade(BasicEcho.self, "when one client leaves, the others and new ones are served as before") { room in
+        try grade(BasicEcho.self, "when one client leaves, the others and new ones are served as before") {
+            room in
             let anna = try room.connect("Anna", to: "/ws")
             let ben = try room.connect("Ben", to: "/ws")
             try ben.send("hi")

@@ -46,10 +46,11 @@ end_tree() {
     wait "$1" 2>/dev/null || true    # takes in the shell's own "Terminated"
 }
 
-# Ends all that this shell has started and that still runs.
+# Ends all that this shell, or this subshell, has started and that still runs.
 end_children() {
-    local child
-    for child in $(process_table | awk -v me="$$" '$1 == me { print $2 }'); do end_tree "$child"; done
+    local child me
+    me=$(exec sh -c 'echo $PPID')    # bash 3.2 has no BASHPID
+    for child in $(process_table | awk -v me="$me" '$1 == me { print $2 }'); do end_tree "$child"; done
 }
 
 # within SECONDS COMMAND…: the command's exit status, or 124 after ending it when it takes longer.

@@ -36,7 +36,9 @@ public struct BasicEcho: Level {
     }
 
     /// One task listens, another one speaks.
-    static func serve(_ socket: WebSocket, _ answer: @escaping @Sendable (Message) async -> Message?) async throws {
+    static func serve(_ socket: WebSocket, _ answer: @escaping @Sendable (Message) async -> Message?)
+        async throws
+    {
         try await socket.accept()
         let (answers, outbox) = AsyncStream.makeStream(of: Message.self)
         try await withThrowingTaskGroup(of: Void.self) { group in

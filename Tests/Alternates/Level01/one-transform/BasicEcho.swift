@@ -11,7 +11,8 @@ public struct BasicEcho: Level {
         return app
     }
 
-    static func answering(_ transform: @escaping @Sendable (String) -> String) -> Application.WebSocketHandler {
+    static func answering(_ transform: @escaping @Sendable (String) -> String) -> Application.WebSocketHandler
+    {
         { socket in
             try await socket.accept()
             for try await message in socket {

@@ -1,0 +1,118 @@
+# Format, scripts, build and tests of the package as a whole; to be sourced after levels.sh.
+
+check_format() {
+    within 120 swift format lint --strict -r Package.swift Engine Levels Solutions Tests
+}
+
+# Syntax of every shell and Python script.
+check_scripts() {
+    local file
+    for file in scripts/* scripts/*/* .ci/*; do
+        [ -f "$file" ] || continue
+        case $(head -n 1 "$file") in
+            *bash*) bash -n "$file" ;;
+            *) case $file in *.sh) bash -n "$file" ;; esac ;;
+        esac
+        case $file in
+            scripts/lib/* | *.py | *.html) ;;
+            *) if [ ! -x "$file" ]; then echo "$file is not executable"; return 1; fi ;;
+        esac
+    done
+    if command -v python3 >/dev/null; then
+        python3 -c 'import ast, sys
+for name in sys.argv[1:]: ast.parse(open(name, encoding="utf-8").read(), name)' scripts/*/*.py
+    fi
+}
+
+# Everything compiles, without a warning. The compiler tells a warning once, when it compiles the file: after a build
+# with warnings, or a broken-off one, the log remains and the next build starts afresh.
+check_build() {
+    local log="$scratch/check-build.log" status=0
+    if [ -e "$log" ]; then rm -rf "$scratch/debug" "$scratch"/*/debug; fi
+    : >"$log"
+    within 900 swift build --build-tests --scratch-path "$scratch" >"$log" 2>&1 || status=$?
+    if [ "$status" != 0 ] || grep -q 'warning: ' "$log"; then
+        grep -E '(error|warning): ' "$log" | sort -u || tail -n 20 "$log"
+        return 1
+    fi
+    rm "$log"
+}
+
+# swift test as in a fresh clone: the engine's tests pass, and levels not begun are skipped.
+check_tests() {
+    local level check count
+    within 300 swift test --disable-swift-testing --scratch-path "$scratch" >"$work/tests" 2>&1 || {
+        grep -A 12 -E ': error: |error: ' "$work/tests" || tail -n 20 "$work/tests"
+        return 1
+    }
+    awk -f "$root/scripts/lib/results.awk" "$work/tests" >"$work/results"
+    for level in $(all_levels); do expect_all SKIPPED "$level" || return 1; done
+    count=$(awk -F '\t' '$2 == "PASSED"' "$work/results" | wc -l | tr -d ' ')
+    if [ "$count" = 0 ]; then echo "no test of the engine ran"; return 1; fi
+    echo "swift test: $count tests of the engine pass, levels not begun are skipped" >"$work/summary"
+}
+
+# COURSE=solutions swift test --filter Level: every check of every level passes.
+check_solutions() {
+    local level status=0
+    COURSE=solutions within 900 swift test --disable-swift-testing --scratch-path "$scratch" --filter Level \
+        >"$work/tests" 2>&1 || status=$?
+    rm -rf "$work/texts"
+    mkdir "$work/texts"
+    awk -v folder="$work/texts" -f "$root/scripts/lib/results.awk" "$work/tests" >"$work/results"
+    if [ ! -s "$work/results" ]; then explain_build; fi
+    for level in $(all_levels); do expect_all PASSED "$level" || return 1; done
+    if [ "$status" != 0 ]; then tail -n 20 "$work/tests"; return 1; fi
+    echo "COURSE=solutions swift test: $(wc -l <"$work/results" | tr -d ' ') checks pass," \
+        "in $(awk -F '\t' '{ sum += $3 } END { printf "%.2f", sum }' "$work/results") s" >"$work/summary"
+}
+
+# A wrong LEVEL or COURSE is answered with what is allowed.
+check_switches() {
+    refuses "Allowed: 01" LEVEL=99 && refuses "exercises" COURSE=nonsense
+}
+
+# refuses WORDS VARIABLE=VALUE: the package does not load, and says why.
+refuses() {
+    if within 120 env "$2" swift package --scratch-path "$work/refused" describe >"$work/refusal" 2>&1; then
+        echo "$2 was taken for good"
+        return 1
+    fi
+    grep -q "$1" "$work/refusal" || {
+        echo "$2 does not say what is allowed (\"$1\"), but:"
+        cat "$work/refusal"
+        return 1
+    }
+}
+
+# The graders, again and again, with every core busy: --flakes N.
+check_flakes() {
+    local times=$1 cores core run failures=0 busy="" status
+    COURSE=solutions within 900 swift build --build-tests --scratch-path "$scratch" >"$work/tests" 2>&1 || explain_build
+    cores=$(getconf _NPROCESSORS_ONLN)
+    core=0
+    while [ "$core" -lt "$cores" ]; do
+        # Ends by itself should this script be killed.
+        (while kill -0 "$$" 2>/dev/null; do for _ in 1 2 3 4 5 6 7 8 9; do :; done; done) &
+        busy="$busy $!"
+        core=$((core + 1))
+    done
+    run=0
+    while [ "$run" -lt "$times" ]; do
+        run=$((run + 1))
+        status=0
+        COURSE=solutions within 300 swift test --skip-build --disable-swift-testing --scratch-path "$scratch" \
+            --filter Level >"$work/tests" 2>&1 || status=$?
+        if [ "$status" != 0 ] || ! grep -q "Test Case '.*passed" "$work/tests"; then
+            failures=$((failures + 1))
+            if [ "$failures" = 1 ]; then
+                echo "run $run failed first:"
+                grep -A 30 ': error: ' "$work/tests" | head -n 40 || tail -n 20 "$work/tests"
+            fi
+        fi
+    done
+    kill $busy
+    wait $busy 2>/dev/null || true
+    echo "$times runs of every grader with $cores cores kept busy: $failures failed" >"$work/summary"
+    [ "$failures" = 0 ]
+}

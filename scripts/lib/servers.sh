@@ -1,0 +1,119 @@
+# How a level's server behaves to the shell and to other people's clients; to be sourced after common.sh.
+# The programs are those that check_build has built.
+
+bin_folder() { swift build --scratch-path "$scratch" --show-bin-path 2>/dev/null; }
+
+# start_server PROGRAM: on a free port. Sets server (its pid) and port.
+start_server() {
+    local tries=0
+    : >"$work/server"
+    "$1" --port 0 >"$work/server" 2>"$work/server-errors" &
+    server=$!
+    port=""
+    while [ -z "$port" ]; do
+        port=$(sed -n 's/^.*http:\/\/[^ ]*:\([0-9][0-9]*\).*$/\1/p' "$work/server" | head -n 1)
+        tries=$((tries + 1))
+        if ! kill -0 "$server" 2>/dev/null || [ "$tries" -gt 100 ]; then
+            echo "$1 does not listen:"
+            cat "$work/server" "$work/server-errors"
+            return 1
+        fi
+        [ -n "$port" ] || sleep 0.05
+    done
+}
+
+# stop_server: asks it to end, which it must do with exit status 0.
+stop_server() {
+    local status=0 tries=0
+    kill -TERM "$server"
+    while kill -0 "$server" 2>/dev/null && [ "$tries" -lt 200 ]; do
+        sleep 0.05
+        tries=$((tries + 1))
+    done
+    kill -KILL "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || status=$?
+    if [ "$status" != 0 ]; then
+        echo "after SIGTERM the server ended with $status, not with 0"
+        return 1
+    fi
+}
+
+# complains WORDS COMMAND…: ends with exit status 2 and one line on the standard error that has these words.
+complains() {
+    local words=$1 status=0
+    shift
+    within 10 "$@" >"$work/said" 2>"$work/complaint" || status=$?
+    if [ "$status" != 2 ] || [ "$(wc -l <"$work/complaint" | tr -d ' ')" != 1 ] || [ -s "$work/said" ] ||
+        ! grep -q -e "$words" "$work/complaint"; then
+        echo "expected one line with \"$words\" and exit status 2 from $(basename "$1") ${*:2}"
+        echo "     got exit status $status and:"
+        cat "$work/said" "$work/complaint"
+        return 1
+    fi
+}
+
+# Every solution starts, ends well on SIGTERM, and says in one line what is wrong with its command line.
+check_servers() {
+    local bin level program
+    bin=$(bin_folder)
+    for level in $(all_levels); do
+        program="$bin/Solution$level"
+        start_server "$program"
+        complains "Port $port is in use" "$program" --port "$port"
+        complains "--port" "$program" --port 70000
+        complains "--port" "$program" --port http
+        complains "--port" "$program" --port
+        complains "--nonsense" "$program" --nonsense
+        "$program" --help | grep -q -- --port
+        stop_server
+    done
+}
+
+# The example of RFC 6455 §1.3: this key must be answered with this value.
+check_curl() {
+    local bin
+    command -v curl >/dev/null || skip "curl is missing. Debian: apt install curl. macOS: it is part of the system."
+    bin=$(bin_folder)
+    start_server "$bin/Solution01"
+    # curl would wait for the end of a connection that stays open.
+    curl --silent --include --no-buffer --max-time 1 --http1.1 --noproxy '*' \
+        -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
+        -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' "http://127.0.0.1:$port/ws" >"$work/curl" || true
+    tr -d '\r' <"$work/curl" >"$work/head"
+    head -n 1 "$work/head" | grep -q '^HTTP/1.1 101 ' &&
+        grep -qi '^Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=$' "$work/head" || {
+        echo "expected 101 with Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+        cat "$work/head"
+        return 1
+    }
+    stop_server
+}
+
+python_websockets_is_missing="Python's websockets is missing. Debian: apt install python3-websockets. \
+macOS: brew install python, then python3 -m pip install websockets."
+
+has_python_websockets() { python3 -c 'import websockets.sync.client' 2>/dev/null; }
+
+# Another implementation talks to Level 01: text, Unicode, binary, fragments, ping, a large message, the close.
+check_interoperability() {
+    local bin
+    has_python_websockets || skip "$python_websockets_is_missing"
+    bin=$(bin_folder)
+    start_server "$bin/Solution01"
+    within 30 python3 -B "$root/scripts/lib/interoperability.py" "ws://127.0.0.1:$port"
+    stop_server
+}
+
+# The page of every level in a real browser.
+check_page() {
+    local level status=0
+    for level in $(all_levels); do
+        SCRATCH=$scratch within 90 scripts/test-page "$level" >"$work/page" 2>&1 || status=$?
+        if [ "$status" = 77 ]; then skip "$(sed 's/^SKIPPED: //' "$work/page")"; fi
+        if [ "$status" != 0 ]; then
+            echo "scripts/test-page $level:"
+            cat "$work/page"
+            return 1
+        fi
+    done
+}
