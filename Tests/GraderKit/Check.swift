@@ -17,6 +17,9 @@ public struct Check {
         _ level: L.Type, _ rule: String, makeApplication: @escaping @Sendable () -> Application,
         _ script: (Classroom) throws -> Void
     ) -> Report? {
+        _ = CrashGuard.install
+        CrashGuard.isChecking = true
+        defer { CrashGuard.isChecking = false }
         let capture = StandardErrorCapture()
         var steps: [String] = []
         var failure: Failure?

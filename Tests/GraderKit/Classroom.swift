@@ -34,7 +34,6 @@ public final class Classroom {
 
     /// Starts a level's server on a free port.
     init(_ makeApplication: @escaping @Sendable () -> Application) throws {
-        _ = CrashGuard.install
         let crashesBefore = CrashGuard.count
         let shared = Shared()
         // A thread of its own: makeApplication() is the student's code too and may do anything.
@@ -44,7 +43,7 @@ public final class Classroom {
             application.onError { error, request in
                 shared.reports.withLock { $0.errors.append((request.path, error)) }
             }
-            Task.detached {
+            Task.detached(executorPreference: GraderExecutor.shared) {
                 do {
                     let server = try await application.start()
                     for loop in server.eventLoops { loop.execute { CrashGuard.protectThread() } }
@@ -55,7 +54,7 @@ public final class Classroom {
                 shared.signal.signal()
             }
         }
-        let deadline = Date().addingTimeInterval(Self.hasWaitedInVain.load(ordering: .relaxed) ? 1 : 5)
+        let deadline = Date().addingTimeInterval(Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.4 : 4)
         while shared.signal.wait(timeout: .now() + .milliseconds(20)) == .timedOut {
             if CrashGuard.count > crashesBefore {
                 throw Failure(.crashed, ["makeApplication() crashed"])
@@ -268,7 +267,7 @@ public final class Classroom {
     public func beginShutdown() {
         transcript.add("The server", "is told to stop")
         let server = server
-        Task.detached { try? await server.shutdown() }
+        Task.detached(executorPreference: GraderExecutor.shared) { try? await server.shutdown() }
     }
 
     // MARK: - Explaining
@@ -290,9 +289,10 @@ public final class Classroom {
         if hasCrashed { return Failure(.crashed, [what]) }
         if let started = notStarted() { return started }
         let waited = String(format: "%g s", patience)
-        Self.hasWaitedInVain.store(true, ordering: .relaxed)
         let findings = ["\(what), but nothing came within \(waited)"] + handlerErrors()
-        if !loopsAnswer() {
+        let isBlocked = !loopsAnswer()
+        Self.hasWaitedInVain.store(true, ordering: .relaxed)
+        if isBlocked {
             return Failure(
                 .blocked,
                 findings + [
@@ -318,8 +318,9 @@ public final class Classroom {
     /// True if every event loop still takes work.
     private func loopsAnswer() -> Bool {
         let answered = DispatchSemaphore(value: 0)
+        let patience = Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.1 : 0.3
         for loop in server.eventLoops { loop.execute { answered.signal() } }
-        return server.eventLoops.allSatisfy { _ in answered.wait(timeout: .now() + 0.3) == .success }
+        return server.eventLoops.allSatisfy { _ in answered.wait(timeout: .now() + patience) == .success }
     }
 
     // MARK: - Ending
@@ -328,6 +329,7 @@ public final class Classroom {
     func dismiss() {
         for client in clients { client.hangUp() }
         let server = server
-        if !hasCrashed { Task.detached { try? await server.shutdown() } }
+        if hasCrashed { return }
+        Task.detached(executorPreference: GraderExecutor.shared) { try? await server.shutdown() }
     }
 }

@@ -108,3 +108,31 @@ title_of() {
 checks_of() {
     sed -n 's/^ *func \(test[A-Za-z0-9_]*\)().*/\1/p' "$root/Tests/Graders/Level$1Tests.swift"
 }
+
+# rules_of NN: name and rule of each check of a level, between tabs, from the source of its grader.
+rules_of() {
+    awk '
+        function told() {
+            if (name == "") return
+            rule = name
+            if (match(text, /\.self,[ ]*"([^"\\]|\\.)*"/)) {
+                rule = substr(text, RSTART, RLENGTH)
+                sub(/^\.self,[ ]*"/, "", rule)
+                sub(/"$/, "", rule)
+                gsub(/\\"/, "\"", rule)
+            }
+            print name "\t" rule
+            name = ""
+        }
+        /^ *func test[A-Za-z0-9_]*\(\)/ {
+            told()
+            name = $0
+            sub(/^ *func /, "", name)
+            sub(/\(.*/, "", name)
+            text = ""
+            next
+        }
+        { line = $0; sub(/^ +/, "", line); text = text " " line }
+        END { told() }
+    ' "$root/Tests/Graders/Level$1Tests.swift"
+}
