@@ -186,6 +186,8 @@ final class ServerLoop: @unchecked Sendable {
             loop.execute {
                 self.isShuttingDown = true
                 self.listener?.close()
+                // It holds on to all loops, to hand connections out to them.
+                self.listener = nil
                 for session in self.requests.values { session.shutDown() }
                 for conversation in self.conversations.values {
                     conversation.socket.session.shutDown()
