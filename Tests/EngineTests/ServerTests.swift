@@ -7,27 +7,10 @@ import XCTest
 
 /// A server as its clients and handlers see it: real sockets on the loopback interface.
 final class ServerTests: XCTestCase {
-    /// Runs a test against a server and sees that it shuts down at once afterwards.
-    private func serve(
-        loops: Int = 1, manualTime: Bool = false, limits: (inout Limits) -> Void = { _ in },
-        _ describe: (Application) -> Void, test: (TestServer) throws -> Void
-    ) throws {
-        let server = try TestServer(loops: loops, manualTime: manualTime, limits: limits, describe)
-        defer { server.stop() }
-        try test(server)
-    }
-
-    private static func echo(_ app: Application) {
-        app.webSocket("/") { socket in
-            try await socket.accept()
-            for try await message in socket { try await socket.send(message) }
-        }
-    }
-
     // MARK: Messages
 
     func testEcho() throws {
-        try serve(Self.echo) { server in
+        try serve(echo) { server in
             let peer = try server.connect()
             peer.send("Hello", "", "Grüße 👋")
             peer.expect("Hello", "", "Grüße 👋")
@@ -44,7 +27,7 @@ final class ServerTests: XCTestCase {
     }
 
     func testMessagesThatComeWithTheHandshakeWait() throws {
-        try serve(Self.echo) { server in
+        try serve(echo) { server in
             let frames = (0..<40).flatMap { EncodedFrame(.text, "\($0)".utf8, maskingKey: 7).bytes }
             let peer = try server.connect(together: frames)
             for i in 0..<40 { peer.expect("\(i)") }
@@ -52,7 +35,7 @@ final class ServerTests: XCTestCase {
     }
 
     func testMessagesBeforeACloseAreAnsweredBeforeIt() throws {
-        try serve(Self.echo) { server in
+        try serve(echo) { server in
             let peer = try server.connect()
             let texts = (0..<10).flatMap { EncodedFrame(.text, "\($0)".utf8, maskingKey: 7).bytes }
             peer.send(raw: texts + EncodedFrame(.close, [0x03, 0xE8], maskingKey: 7).bytes)
@@ -63,7 +46,7 @@ final class ServerTests: XCTestCase {
     }
 
     func testMessagesBeforeAViolationAreAnsweredBeforeIt() throws {
-        try serve(Self.echo) { server in
+        try serve(echo) { server in
             let peer = try server.connect()
             peer.send(raw: EncodedFrame(.text, "a".utf8, maskingKey: 7).bytes + [0xF1])
             peer.expect("a")
@@ -216,7 +199,7 @@ final class ServerTests: XCTestCase {
     }
 
     func testRefusedHandshakes() throws {
-        try serve(Self.echo) { server in
+        try serve(echo) { server in
             let own = "127.0.0.1:\(server.port)"
             let cases: [([String: String?], Int)] = [
                 (["Connection": "keep-alive"], 400), (["Connection": nil], 400),
@@ -242,14 +225,14 @@ final class ServerTests: XCTestCase {
     func testOriginsThatAreAllowed() throws {
         try serve { app in
             app.origins = .allow(["https://example.com"])
-            Self.echo(app)
+            echo(app)
         } test: { server in
             XCTAssertEqual(try server.refusal(["Origin": "https://example.com"]), 101)
             XCTAssertEqual(try server.refusal(["Origin": "https://example.com.evil"]), 403)
         }
         try serve { app in
             app.origins = .any
-            Self.echo(app)
+            echo(app)
         } test: { server in
             XCTAssertEqual(try server.refusal(["Origin": "https://anyone.example"]), 101)
         }
@@ -408,20 +391,9 @@ final class ServerTests: XCTestCase {
                 let wire = try server.dial()
                 wire.send(Array("HEAD \(path) HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
                 wire.endSending()
-                let text = try Self.untilEnd(wire)
+                let text = try Peer(wire).untilEnd()
                 XCTAssertTrue(text.hasPrefix("HTTP/1.1 \(status) "), text)
                 XCTAssertTrue(text.hasSuffix("\r\n\r\n"), "a body after HEAD: \(text)")
-            }
-        }
-    }
-
-    private static func untilEnd(_ wire: Wire) throws -> String {
-        var received: [UInt8] = []
-        while true {
-            switch wire.receive(milliseconds: 5000) {
-            case .bytes(let bytes): received += bytes
-            case .end: return String(decoding: received, as: UTF8.self)
-            case .nothing: throw TimedOut(what: "the end of TCP")
             }
         }
     }

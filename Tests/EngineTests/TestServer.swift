@@ -296,6 +296,18 @@ final class Peer {
 
     // MARK: HTTP
 
+    /// Everything up to the end of TCP.
+    func untilEnd() throws -> String {
+        var received: [UInt8] = []
+        while true {
+            switch wire.receive(milliseconds: Int(patience * 1000)) {
+            case .bytes(let bytes): received += bytes
+            case .end: return String(decoding: received, as: UTF8.self)
+            case .nothing: throw TimedOut(what: "the end of TCP")
+            }
+        }
+    }
+
     /// Reads a response: its head, and its body up to Content-Length unless it opens a WebSocket.
     func readAnswer() throws -> (status: Int, headers: Headers, body: String) {
         var received: [UInt8] = []
@@ -317,6 +329,26 @@ final class Peer {
             case .end: throw TimedOut(what: "the end of TCP came instead of a response")
             case .nothing: if Date() > deadline { throw TimedOut(what: "a response") }
             }
+        }
+    }
+}
+
+extension XCTestCase {
+    /// Runs a test against a server and sees that it shuts down at once afterwards.
+    func serve(
+        loops: Int = 1, manualTime: Bool = false, limits: (inout Limits) -> Void = { _ in },
+        _ describe: (Application) -> Void, test: (TestServer) throws -> Void
+    ) throws {
+        let server = try TestServer(loops: loops, manualTime: manualTime, limits: limits, describe)
+        defer { server.stop() }
+        try test(server)
+    }
+
+    /// An application that sends every message back.
+    func echo(_ app: Application) {
+        app.webSocket("/") { socket in
+            try await socket.accept()
+            for try await message in socket { try await socket.send(message) }
         }
     }
 }

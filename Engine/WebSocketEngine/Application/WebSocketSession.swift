@@ -17,7 +17,7 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     private var inbox = Inbox()
     /// Received bytes that are not parsed yet, because the inbox is full or the handshake is not answered.
     private var unread: [UInt8] = []
-    private var isReadingPaused = false
+    private(set) var isReadingPaused = false
     private var willResumeReading = false
     var receiver: Waiter<Message>?
     var senders: [Waiter<Void>] = []

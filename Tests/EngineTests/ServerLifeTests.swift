@@ -1,0 +1,394 @@
+import Foundation
+import Synchronization
+import XCTest
+
+@testable import GraderKit
+@testable import WebSocketEngine
+
+/// A server's life: hooks and middleware, timeouts by a manual clock, shutdown, and what it leaves behind.
+final class ServerLifeTests: XCTestCase {
+    private struct Broken: Error, Equatable { var number: Int }
+
+    // MARK: Around the handlers
+
+    func testMiddlewareStandsAroundInOrder() throws {
+        let order = Mailbox<String>()
+        try serve { app in
+            for name in ["outer", "inner"] {
+                app.use { socket, next in
+                    order.put("\(name) before")
+                    defer { order.put("\(name) after") }
+                    try await next(socket)
+                }
+            }
+            app.use { socket, next in
+                if socket.query["stop"] != nil { return try await socket.reject(status: 401) }
+                try await next(socket)
+            }
+            app.webSocket("/") { socket in
+                order.put("handler")
+                try await socket.accept()
+                throw WebSocketException(code: 4000)
+            }
+        } test: { server in
+            try server.connect().expectClose(4000)
+            XCTAssertEqual(
+                try order.take(5), ["outer before", "inner before", "handler", "inner after", "outer after"])
+            XCTAssertEqual(try server.refusal(at: "/?stop"), 401)
+            XCTAssertEqual(try order.take(4), ["outer before", "inner before", "inner after", "outer after"])
+        }
+    }
+
+    func testHooksRunInOrder() throws {
+        let order = Mailbox<String>()
+        let server = try TestServer { app in
+            app.onStartup { order.put("startup 1") }
+            app.onStartup { order.put("startup 2") }
+            app.onShutdown { order.put("shutdown 1") }
+            app.onShutdown { order.put("shutdown 2") }
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                for try await _ in socket {}
+                order.put("handler ended")
+            }
+        }
+        XCTAssertEqual(try order.take(2), ["startup 1", "startup 2"])
+        let peer = try server.connect()
+        let running = server.server
+        Task.detached { try await running.shutdown() }
+        peer.expectClose(1001, "Server is shutting down")
+        XCTAssertEqual(try order.take(3), ["handler ended", "shutdown 1", "shutdown 2"])
+    }
+
+    func testAStartupHookThatFails() throws {
+        let app = Application()
+        app.onStartup { throw Broken(number: 1) }
+        app.onStartup { XCTFail("the next hook runs") }
+        app.onShutdown { XCTFail("what did not start is not shut down") }
+        let before = openDescriptors()
+        XCTAssertThrowsError(try blocking { try await app.start() }) {
+            XCTAssertEqual($0 as? Broken, Broken(number: 1))
+        }
+        XCTAssertEqual(openDescriptors(), before)
+    }
+
+    func testShutdownHooksThatFail() throws {
+        let ran = Mailbox<Int>()
+        let app = Application()
+        for number in 1...3 {
+            app.onShutdown {
+                ran.put(number)
+                if number < 3 { throw Broken(number: number) }
+            }
+        }
+        let server = try blocking { try await app.start() }
+        XCTAssertThrowsError(try blocking { try await server.shutdown() }) {
+            XCTAssertEqual($0 as? Broken, Broken(number: 1))
+        }
+        XCTAssertEqual(ran.waiting, [1, 2, 3])
+        XCTAssertNoThrow(try blocking { try await server.shutdown() }, "a second time does nothing")
+    }
+
+    func testAPortThatIsTaken() throws {
+        try serve(echo) { server in
+            let port = server.port
+            XCTAssertThrowsError(try blocking { try await Application().start(port: port) }) {
+                XCTAssertEqual(($0 as? SystemError)?.isAddressInUse, true)
+            }
+            XCTAssertThrowsError(try blocking { try await Application().start(host: "no.such.host.invalid") })
+        }
+    }
+
+    // MARK: Time
+
+    func testKeepAlive() throws {
+        let ends = Mailbox<WebSocketDisconnect?>()
+        try serve(manualTime: true) { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                for try await message in socket { try await socket.send(message) }
+                ends.put(socket.disconnect)
+            }
+        } test: { server in
+            let peer = try server.connect()
+            // As long as something comes nobody is asked.
+            server.clock.advance(by: .seconds(19))
+            peer.send("a")
+            peer.expect("a")
+            server.clock.advance(by: .seconds(19))
+            peer.send("b")
+            peer.expect("b")
+            server.clock.advance(by: .seconds(20))
+            peer.expect(.ping([]))
+            // A message behind the Pong shows that it has arrived.
+            peer.send("c")
+            peer.expect("c")
+            server.clock.advance(by: .seconds(20))
+            peer.expect(.ping([]))
+            peer.send("d")
+            peer.expect("d")
+
+            // Now the client falls silent: it sees the Ping but its answer is lost.
+            server.clock.advance(by: .seconds(20))
+            guard case .bytes(let ping) = peer.wire.receive(milliseconds: 5000) else {
+                return XCTFail("no Ping")
+            }
+            XCTAssertEqual(ping, [0x89, 0])
+            server.clock.advance(by: .seconds(19))
+            XCTAssertEqual(ends.waiting.count, 0)
+            server.clock.advance(by: .seconds(1))
+            XCTAssertEqual(try ends.take()?.code, 1006)
+            XCTAssertEqual(try peer.untilEnd(), "")
+        }
+    }
+
+    func testNoPingsIfNoneAreWanted() throws {
+        try serve(manualTime: true, limits: { $0.pingInterval = nil }, echo) { server in
+            let peer = try server.connect()
+            server.clock.advance(by: .seconds(1_000_000))
+            peer.send("a")
+            peer.expect("a")
+        }
+    }
+
+    func testACloseThatIsNotAnswered() throws {
+        let ends = Mailbox<WebSocket.State>()
+        try serve(manualTime: true) { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                try await socket.close(code: 4000)
+                ends.put(socket.state)
+                XCTAssertEqual(socket.disconnect?.code, 4000)
+            }
+        } test: { server in
+            let peer = try server.connect()
+            // This client answers a Close only when it is told to.
+            peer.expect(.close(4000, ""))
+            XCTAssertEqual(try ends.take(), .closing)
+            server.clock.advance(by: .seconds(10))
+            XCTAssertEqual(try peer.untilEnd(), "")
+        }
+    }
+
+    func testAViolatorThatDoesNotHangUp() throws {
+        try serve(manualTime: true, echo) { server in
+            let peer = try server.connect()
+            peer.send(raw: [0xFF])
+            guard case .close(1002, _) = try peer.next() else { return XCTFail("no Close") }
+            // Our side is shut down; what still comes is thrown away, for ten seconds.
+            XCTAssertEqual(try peer.next(), .end)
+            peer.send(raw: .init(repeating: 0, count: 100_000))
+            server.clock.advance(by: .seconds(10))
+            eventually("the connection is closed") { !peer.wire.send([0]) }
+        }
+    }
+
+    func testTheClocksSleepInAHandler() throws {
+        try serve(manualTime: true) { app in
+            app.webSocket("/") { [clock = app.clock] socket in
+                try await socket.accept()
+                try await clock.sleep(for: .seconds(3600))
+                try await socket.send("an hour later")
+            }
+        } test: { server in
+            let peer = try server.connect()
+            eventually("the handler sleeps") { server.clock.sleeperCount == 1 }
+            server.clock.advance(by: .seconds(3600))
+            XCTAssertEqual(try peer.text(), "an hour later")
+        }
+    }
+
+    // MARK: Shutdown
+
+    func testShutdownEndsEveryoneInOrder() throws {
+        let gate = Gate()
+        let began = Mailbox<Void>()
+        let server = try TestServer(loops: 2) { app in
+            self.echo(app)
+            app.get("/slow") { _ in
+                began.put(())
+                await gate.wait()
+                return .text("done")
+            }
+            app.webSocket("/undecided") { socket in
+                began.put(())
+                await gate.wait()
+                do { try await socket.accept() } catch is WebSocketDisconnect {}
+            }
+        }
+        let peers = try (0..<10).map { _ in try server.connect() }
+        let silent = Peer(try server.dial())
+        let partial = Peer(try server.dial())
+        partial.send(raw: Array("GET / HTTP/1.1\r\n".utf8))
+        let slow = Peer(try server.dial())
+        slow.send(raw: Array("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+        let undecided = Peer(try server.dial())
+        undecided.send(raw: server.handshake("/undecided"))
+        _ = try began.take(2)
+        // Both loops have accepted everyone before.
+        for _ in 0..<2 { XCTAssertEqual(try server.get("/nowhere").status, 404) }
+
+        let isDown = Mailbox<Void>()
+        let running = server.server
+        Task.detached {
+            try await running.shutdown()
+            isDown.put(())
+        }
+        for peer in peers { peer.expectClose(1001, "Server is shutting down") }
+        for peer in [silent, partial, undecided] {
+            XCTAssertEqual(try peer.readAnswer().status, 503)
+            peer.wire.end()
+        }
+        XCTAssertNil(Wire(port: server.port), "nobody new is let in")
+        XCTAssertEqual(isDown.waiting.count, 0)
+        gate.open()
+        XCTAssertEqual(try slow.readAnswer().body, "done")
+        slow.wire.end()
+        try isDown.take("the end of the shutdown")
+    }
+
+    func testShutdownWaitsNoLongerThanItsTimeout() throws {
+        let began = Mailbox<Void>()
+        let gate = Gate()
+        let server = try TestServer(manualTime: true) { app in
+            app.get("/") { _ in
+                began.put(())
+                await gate.wait()
+                return .text("too late")
+            }
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                began.put(())
+                await gate.wait()
+            }
+        }
+        let request = Peer(try server.dial())
+        request.send(raw: Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+        let peer = try server.connect()
+        _ = try began.take(2)
+        let isDown = Mailbox<Void>()
+        let running = server.server
+        Task.detached {
+            try await running.shutdown()
+            isDown.put(())
+        }
+        peer.expect(.close(1001, "Server is shutting down"))
+        server.clock.advance(by: .seconds(10))
+        try isDown.take("the end of the shutdown")
+        XCTAssertEqual(try request.untilEnd(), "", "cut without an answer")
+        gate.open()
+    }
+
+    // MARK: What is left behind
+
+    func testServersLeaveNothingBehind() throws {
+        func once() throws {
+            let server = try TestServer(loops: 2) { self.echo($0) }
+            let peer = try server.connect()
+            peer.send("a")
+            peer.expect("a")
+            server.stop()
+        }
+        try once()
+        let before = openDescriptors()
+        for _ in 0..<20 { try once() }
+        eventually("listeners, pollers and connections are closed, \(before) before") {
+            openDescriptors() <= before
+        }
+    }
+
+    func testManyConnectionsDroppedAtOnceLeaveNothingBehind() throws {
+        let ends = Mailbox<CloseCode?>()
+        try serve(loops: 2) { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                for try await _ in socket {}
+                ends.put(socket.disconnect?.code)
+            }
+        } test: { server in
+            let before = openDescriptors()
+            let count = min(1000, Int(Self.descriptorLimit) / 2 - before)
+            var peers = try (0..<count).map { _ in try server.connect() }
+            XCTAssertGreaterThanOrEqual(openDescriptors(), before + 2 * count)
+            for (index, peer) in peers.enumerated() { peer.wire.end(reset: index % 2 == 0) }
+            peers = []
+            for _ in 0..<count { XCTAssertEqual(try ends.take(), 1006) }
+            eventually("all connections are closed") { openDescriptors() == before }
+        }
+    }
+
+    private static var descriptorLimit: rlim_t {
+        var limit = rlimit()
+        getrlimit(limitOfDescriptors, &limit)
+        return min(limit.rlim_cur, 8192)
+    }
+
+    func testWithoutFreeDescriptorsNewcomersWait() throws {
+        try serve(echo) { server in
+            let callers = try (0..<4).map { _ in try Caller() }
+            var original = rlimit()
+            getrlimit(limitOfDescriptors, &original)
+            // The first descriptor that is still free: the server gets two from here.
+            let free = try XCTUnwrap((0..<8192).first { fcntl(Int32($0), F_GETFD) == -1 })
+            var low = original
+            low.rlim_cur = rlim_t(free + 2)
+            setrlimit(limitOfDescriptors, &low)
+            defer { setrlimit(limitOfDescriptors, &original) }
+            for caller in callers { caller.call(server) }
+            XCTAssertEqual(callers[0].status(), 101)
+            XCTAssertEqual(callers[1].status(), 101)
+            // Whoever leaves makes room for the next.
+            callers[0].hangUp()
+            XCTAssertEqual(callers[2].status(), 101)
+            callers[1].hangUp()
+            XCTAssertEqual(callers[3].status(), 101)
+        }
+    }
+
+    /// A client whose descriptor is taken before there are none left.
+    private final class Caller {
+        private let descriptor: Int32
+
+        init() throws {
+            #if os(Linux)
+                descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            #else
+                descriptor = socket(AF_INET, SOCK_STREAM, 0)
+            #endif
+            XCTAssertGreaterThanOrEqual(descriptor, 0)
+        }
+
+        deinit { hangUp() }
+
+        func call(_ server: TestServer) {
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = UInt16(server.port).bigEndian
+            address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+            let result = withUnsafePointer(to: address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            XCTAssertEqual(result, 0)
+            let request = server.handshake("/")
+            XCTAssertEqual(send(descriptor, request, request.count, 0), request.count)
+        }
+
+        func status() -> Int {
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, 5000) > 0 else { return 0 }
+            var buffer = [UInt8](repeating: 0, count: 12)
+            guard recv(descriptor, &buffer, 12, 0) == 12 else { return 0 }
+            return Int(String(decoding: buffer[9...], as: UTF8.self)) ?? 0
+        }
+
+        func hangUp() { close(descriptor) }
+    }
+}
+
+#if os(Linux)
+    private let limitOfDescriptors = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+#else
+    private let limitOfDescriptors = RLIMIT_NOFILE
+#endif
