@@ -29,7 +29,7 @@ enum CrashGuard {
         checking.initialize(to: false)
         atexit {
             guard CrashGuard.isChecking else { return }
-            let words = "CRASHED  the server called exit() in the middle of this check; the rest did not run\n"
+            let words = "CRASHED  the server called exit() in this check; the others did not run\n"
             FileHandle.standardOutput.write(Data(words.utf8))
             _exit(1)
         }
