@@ -11,7 +11,7 @@ public final class Classroom {
     let transcript = Transcript()
     /// The application under test; its clock stands still if the check asked for manual time.
     public let application: Application
-    private let server: Server
+    let server: Server
     private let shared: Shared
     private let crashesBefore: Int
     private var clients: [Client] = []
@@ -87,16 +87,22 @@ public final class Classroom {
         _ name: String, to path: String, headers: [String: String] = [:], subprotocols: [String] = [],
         receiveBuffer: Int? = nil, _ hint: String = ""
     ) throws -> Client {
-        let (answer, wire, surplus) = try handshake(
+        let request = try ask(
             name, path, headers: headers, subprotocols: subprotocols, receiveBuffer: receiveBuffer)
+        return try open(request, hint)
+    }
+
+    /// The client of a handshake that must succeed.
+    func open(_ request: OpeningHandshake, _ hint: String) throws -> Client {
+        let (answer, surplus) = try readAnswer(to: request)
         guard answer.status == 101 else {
             throw explain(
                 wrong: [
-                    "expected the WebSocket at \(path) to open",
+                    "expected the WebSocket at \(request.path) to open",
                     "     got HTTP status \(answer.status): \(answer.text)",
                 ], hint)
         }
-        let client = Client(name, path, wire, surplus, in: self)
+        let client = Client(request.name, request.path, request.wire, surplus, in: self)
         client.responseHeaders = answer.headers
         clients.append(client)
         return client
@@ -108,7 +114,8 @@ public final class Classroom {
         status: ClosedRange<Int> = 400...499,
         _ hint: String = ""
     ) throws {
-        let (answer, _, _) = try handshake(name, path, headers: headers, subprotocols: [], receiveBuffer: nil)
+        let request = try ask(name, path, headers: headers, subprotocols: [], receiveBuffer: nil)
+        let (answer, _) = try readAnswer(to: request)
         guard status.contains(answer.status) else {
             let wanted =
                 status.count == 1 ? "\(status.lowerBound)" : "\(status.lowerBound)–\(status.upperBound)"
@@ -121,9 +128,18 @@ public final class Classroom {
         }
     }
 
-    private func handshake(
-        _ name: String, _ path: String, headers: [String: String], subprotocols: [String], receiveBuffer: Int?
-    ) throws -> (HTTPAnswer, Wire, [UInt8]) {
+    /// A handshake that is sent and not answered yet.
+    struct OpeningHandshake {
+        var name: String
+        var path: String
+        var key: String
+        var wire: Wire
+    }
+
+    func ask(
+        _ name: String, _ path: String, headers: [String: String] = [:], subprotocols: [String] = [],
+        receiveBuffer: Int? = nil
+    ) throws -> OpeningHandshake {
         transcript.add(name, "connects to \(path)")
         let key = Handshake.makeKey()
         var fields = Headers()
@@ -134,15 +150,19 @@ public final class Classroom {
             throw explain(wrong: ["the server does not listen any more"], "")
         }
         wire.send(request)
-        let (answer, surplus) = try readAnswer(wire, isHandshake: true)
+        return OpeningHandshake(name: name, path: path, key: key, wire: wire)
+    }
+
+    private func readAnswer(to request: OpeningHandshake) throws -> (HTTPAnswer, surplus: [UInt8]) {
+        let (answer, surplus) = try readAnswer(request.wire, isHandshake: true)
         if answer.status == 101 {
-            if answer.headers["sec-websocket-accept"] != Handshake.acceptValue(forKey: key) {
+            if answer.headers["sec-websocket-accept"] != Handshake.acceptValue(forKey: request.key) {
                 throw Failure(.wrong, ["the handshake's Sec-WebSocket-Accept does not fit its key"])
             }
         } else {
-            transcript.add(name, "is answered with HTTP status \(answer.status)")
+            transcript.add(request.name, "is answered with HTTP status \(answer.status)")
         }
-        return (answer, wire, surplus)
+        return (answer, surplus)
     }
 
     // MARK: - Plain HTTP

@@ -1,0 +1,36 @@
+import Dispatch
+
+extension Classroom {
+    /// Does `work` while the server's threads stand still: what its clients send or end meanwhile, the server finds
+    /// all at once afterwards. For mistakes that show only when things happen at the same time. `work` must not wait
+    /// for an answer.
+    public func simultaneously<Result>(_ work: () throws -> Result) throws -> Result {
+        let held = DispatchSemaphore(value: 0)
+        let release = DispatchSemaphore(value: 0)
+        let loops = server.eventLoops
+        for loop in loops {
+            loop.execute {
+                held.signal()
+                release.wait()
+            }
+        }
+        defer { for _ in loops { release.signal() } }
+        for _ in loops where held.wait(timeout: .now() + patience) == .timedOut {
+            throw explain(silence: "the server was to begin something new")
+        }
+        return try work()
+    }
+
+    /// Connects clients whose handshakes the server finds all at once, together with what others do `meanwhile`.
+    /// All must succeed.
+    @discardableResult
+    public func connectSimultaneously(
+        _ clients: [(name: String, path: String)], meanwhile: () throws -> Void = {}, _ hint: String = ""
+    ) throws -> [Client] {
+        let requests = try simultaneously {
+            try meanwhile()
+            return try clients.map { try ask($0.name, $0.path) }
+        }
+        return try requests.map { try open($0, hint) }
+    }
+}
