@@ -120,20 +120,20 @@ public final class Client {
 
     /// The next message is this text.
     public func expect(_ text: String, _ hint: String = "") throws {
-        let got = try nextMessage(wanted: Show.text(text))
+        let got = try nextMessage(wanted: Show.text(text), hint)
         if got != .text(text) { throw wrong(expected: Show.text(text), got: show(got), hint) }
     }
 
     /// The next message is these bytes.
     public func expect(_ bytes: [UInt8], _ hint: String = "") throws {
-        let got = try nextMessage(wanted: Show.bytes(bytes))
+        let got = try nextMessage(wanted: Show.bytes(bytes), hint)
         if got != .binary(bytes) { throw wrong(expected: Show.bytes(bytes), got: show(got), hint) }
     }
 
     /// The next message is JSON with at least these members; more are allowed.
     @discardableResult
     public func expect(json: JSONValue, _ hint: String = "") throws -> JSONValue {
-        let got = try receiveJSON(wanted: json.text)
+        let got = try receiveJSON(wanted: json.text, hint)
         if !got.contains(json) { throw wrong(expected: json.text, got: got.text, hint) }
         return got
     }
@@ -143,7 +143,7 @@ public final class Client {
         var missing = texts
         while !missing.isEmpty {
             let wanted = "one of \(missing.map(Show.quoted).joined(separator: ", "))"
-            let got = try nextMessage(wanted: wanted)
+            let got = try nextMessage(wanted: wanted, hint)
             guard case .text(let text) = got, let index = missing.firstIndex(of: text) else {
                 throw wrong(expected: wanted, got: show(got), hint)
             }
@@ -168,10 +168,12 @@ public final class Client {
     }
 
     /// The next message, which is text that holds JSON.
-    public func receiveJSON(wanted: String = "a text message with JSON") throws -> JSONValue {
-        let got = try nextMessage(wanted: wanted)
+    public func receiveJSON(
+        wanted: String = "a text message with JSON", _ hint: String = ""
+    ) throws -> JSONValue {
+        let got = try nextMessage(wanted: wanted, hint)
         guard case .text(let text) = got, let json = JSONValue(text: text) else {
-            throw wrong(expected: wanted, got: show(got), "")
+            throw wrong(expected: wanted, got: show(got), hint)
         }
         return json
     }
@@ -213,15 +215,15 @@ public final class Client {
 
     // MARK: - Reading
 
-    private func nextMessage(wanted: String) throws -> Message {
+    private func nextMessage(wanted: String, _ hint: String = "") throws -> Message {
         while true {
             guard let event = nextEvent(within: room.patience) else {
-                throw room.explain(silence: "\(name) waited for \(wanted)")
+                throw room.explain(silence: "\(name) waited for \(wanted)", hint)
             }
             switch event {
             case .message(let message): return message
             case .closed(let code, let reason):
-                throw wrong(expected: wanted, got: Show.close(code, reason), "")
+                throw wrong(expected: wanted, got: Show.close(code, reason), hint)
             case .ping, .pong: continue
             }
         }
@@ -293,7 +295,8 @@ public final class Client {
         }
     }
 
-    private func wrong(expected: String, got: String, _ hint: String) -> Failure {
+    /// A finding of the check's own about this client.
+    public func wrong(expected: String, got: String, _ hint: String = "") -> Failure {
         room.explain(wrong: ["expected \(expected)", "     got \(got)"], hint)
     }
 }
