@@ -8,9 +8,11 @@ final class Level04Tests: XCTestCase {
         try grade(Rooms.self, "a join is announced as `ana joined` to all in the room, the joiner too") {
             room in
             let ana = try room.enter("tea", "ana")
+            try ana.send("fence")
             try ana.expect(
                 json: event("system", "tea", "ana", "ana joined"),
                 "the joiner hears its own join: add it to the room first, then announce")
+            try ana.expect(json: event("message", "tea", "ana", "fence"), "a join is told once")
             let ben = try room.enter("tea", "ben")
             try ben.expect(
                 json: event("system", "tea", "ben", "ben joined"), "a joiner hears only what comes after")
