@@ -1,0 +1,271 @@
+import Foundation
+import XCTest
+
+@testable import GraderKit
+@testable import WebSocketEngine
+
+/// Peers that mean harm or make no sense: no trap, no hang, no growth, and nobody else is disturbed.
+final class HostileTests: XCTestCase {
+    private func frame(_ opcode: Opcode, _ payload: some Collection<UInt8>, isFinal: Bool = true) -> [UInt8] {
+        EncodedFrame(opcode, payload, maskingKey: 0x0403_0201, isFinal: isFinal).bytes
+    }
+
+    // MARK: Handshakes
+
+    func testASlowHandshakeEndsOnTimeWhateverArrives() throws {
+        try serve(manualTime: true, echo) { server in
+            let slow = Peer(try server.dial())
+            let other = try server.connect()
+            // A byte now and then buys no time.
+            for byte in server.handshake("/").prefix(9) {
+                slow.send(raw: [byte])
+                server.clock.advance(by: .seconds(1))
+            }
+            server.clock.advance(by: .seconds(1))
+            XCTAssertEqual(try slow.readAnswer().status, 408)
+            other.send("undisturbed")
+            other.expect("undisturbed")
+        }
+    }
+
+    func testAHandshakeByteByByte() throws {
+        try serve(echo) { server in
+            let peer = Peer(try server.dial())
+            for byte in server.handshake("/") { peer.send(raw: [byte]) }
+            XCTAssertEqual(try peer.readAnswer().status, 101)
+            for byte in frame(.text, "Hello".utf8) + frame(.close, [0x03, 0xE8]) { peer.send(raw: [byte]) }
+            peer.expect("Hello")
+            peer.expect(.close(1000, ""))
+            peer.expect(.end)
+        }
+    }
+
+    func testHeadsWithoutEnd() throws {
+        try serve(echo) { server in
+            for (start, piece, status) in [
+                ("GET /", "a", 414), ("GET / HTTP/1.1\r\nHost: x\r\nA: ", "a", 431),
+                ("GET / HTTP/1.1\r\n", "A: b\r\n", 431),
+            ] {
+                let peer = Peer(try server.dial())
+                peer.send(raw: Array(start.utf8))
+                peer.send(raw: Array(String(repeating: piece, count: 100_000 / piece.count).utf8))
+                XCTAssertEqual(try peer.readAnswer().status, status, start)
+            }
+        }
+    }
+
+    func testGarbageInsteadOfARequest() throws {
+        try serve(echo) { server in
+            var random = SplitMix64(seed: 3)
+            for round in 0..<50 {
+                let peer = Peer(try server.dial())
+                let bytes = (0..<200).map { _ in UInt8.random(in: .min ... .max, using: &random) }
+                peer.send(raw: bytes + Array("\r\n\r\n".utf8))
+                XCTAssertTrue((400...505).contains(try peer.readAnswer().status), "\(round)")
+                peer.wire.end(reset: round % 2 == 0)
+            }
+            let peer = try server.connect()
+            peer.send("fine")
+            peer.expect("fine")
+        }
+    }
+
+    func testPipelinedRequestsAreAnsweredOnce() throws {
+        try serve { app in
+            app.get("/") { _ in .text("one") }
+        } test: { server in
+            let peer = Peer(try server.dial())
+            peer.send(raw: Array(String(repeating: "GET / HTTP/1.1\r\nHost: x\r\n\r\n", count: 100).utf8))
+            peer.wire.endSending()
+            let text = try peer.untilEnd()
+            XCTAssertEqual(text.components(separatedBy: "HTTP/1.1 200").count, 2)
+        }
+    }
+
+    func testGarbageBehindAHandshake() throws {
+        try serve(echo) { server in
+            let peer = try server.connect(together: Array("GET / HTTP/1.1\r\n\r\n".utf8))
+            peer.expectViolation(1002)
+        }
+    }
+
+    // MARK: Frames
+
+    func testBrokenFrames() throws {
+        try serve(echo) { server in
+            let cases: [([UInt8], CloseCode)] = [
+                ([0x81, 0x01, 0x61], 1002),
+                ([0x82, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0], 1009),
+                ([0x82, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0], 1002),
+                ([0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 1, 0, 0, 0, 0], 1009),
+                (frame(.text, [0xFF]), 1007), ([0x80, 0x80, 0, 0, 0, 0], 1002),
+            ]
+            for (bytes, code) in cases {
+                let peer = try server.connect()
+                peer.send(raw: bytes)
+                peer.expectViolation(code)
+            }
+        }
+    }
+
+    func testAFloodOfFragments() throws {
+        try serve(echo) { server in
+            let peer = try server.connect()
+            let fragment = frame(.continuation, [], isFinal: false)
+            peer.send(raw: frame(.text, [], isFinal: false))
+            peer.send(raw: Array(repeating: fragment, count: 5000).flatMap { $0 })
+            peer.expectViolation(1009)
+        }
+    }
+
+    func testAFloodOfPingsIsAnsweredWithinBounds() throws {
+        try serve(echo) { server in
+            let peer = try server.connect(receiveBuffer: 4096)
+            let pings = Array(repeating: frame(.ping, [UInt8](repeating: 1, count: 125)), count: 1000).flatMap
+            { $0 }
+            // Nothing is read meanwhile, and yet the server goes on reading: what it owes does not grow.
+            for _ in 0..<100 { XCTAssertTrue(peer.wire.send(pings)) }
+            peer.send("still there?")
+            var pongs = 0
+            while true {
+                let event = try peer.next()
+                if event == .message(.text("still there?")) { break }
+                guard case .pong = event else { return XCTFail("\(event)") }
+                pongs += 1
+            }
+            XCTAssertLessThan(pongs, 100_000)
+            XCTAssertGreaterThan(pongs, 0)
+        }
+    }
+
+    func testHalfAFrameAndThenTheEnd() throws {
+        let ends = Mailbox<CloseCode?>()
+        try serve { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                for try await _ in socket {}
+                ends.put(socket.disconnect?.code)
+            }
+        } test: { server in
+            let whole = frame(.binary, [UInt8](repeating: 1, count: 50_000))
+            for count in [1, 3, 8, 100, 49_000] {
+                for isReset in [false, true] {
+                    let peer = try server.connect()
+                    peer.send(raw: Array(whole[..<count]))
+                    if isReset { peer.wire.end(reset: true) } else { peer.wire.endSending() }
+                    XCTAssertEqual(try ends.take(), 1006)
+                    if !isReset { peer.expect(.end) }
+                }
+            }
+        }
+    }
+
+    func testRandomFramesOverSockets() throws {
+        try serve(loops: 2, echo) { server in
+            var random = SplitMix64(seed: 4)
+            for round in 0..<60 {
+                let peer = try server.connect()
+                var bytes: [UInt8] = []
+                for _ in 0..<20 { bytes += Self.randomFrame(&random) }
+                peer.send(raw: bytes)
+                peer.wire.endSending()
+                if round % 3 == 0 { peer.wire.end(reset: true) } else { while try peer.next() != .end {} }
+            }
+            let peer = try server.connect()
+            peer.send("fine")
+            peer.expect("fine")
+        }
+    }
+
+    // MARK: Random input for the protocol
+
+    /// A frame that is valid in most respects, so that random input gets past the first byte.
+    private static func randomFrame(_ random: inout SplitMix64) -> [UInt8] {
+        let dice = random.next()
+        var bytes: [UInt8] = []
+        let opcodes: [UInt8] = [0, 1, 2, 8, 9, 10, 1, 2]
+        bytes.append((dice & 0x30 == 0 ? 0 : 0x80) | opcodes[Int(dice & 7)])
+        let length = Int(truncatingIfNeeded: dice >> 8 & 0x0F)
+        bytes.append(0x80 | UInt8(length))
+        var noise = random.next()
+        for _ in 0..<4 + length {
+            // Mostly letters once unmasked with a key of zeros, so that text is often valid.
+            bytes.append(bytes.count < 6 && dice & 0xC0 != 0 ? 0 : UInt8(truncatingIfNeeded: noise) & 0x7F)
+            noise = noise >> 7 | noise << 57
+        }
+        // And now and then one byte of anything.
+        if dice >> 16 & 0x0F == 0 {
+            bytes[Int(dice >> 32) % bytes.count] = UInt8(truncatingIfNeeded: dice >> 24)
+        }
+        return bytes
+    }
+
+    func testRandomInputToTheProtocol() {
+        var random = SplitMix64(seed: 5)
+        var limits = Limits()
+        limits.messageBytes = 100
+        limits.messageFragments = 4
+        limits.sendHighWater = 64
+        var counts = (messages: 0, controls: 0, closes: 0, violations: 0)
+        let rounds = 200_000
+        var server = WebSocketProtocol(role: .server, limits: limits)
+        for round in 0..<rounds {
+            let role: WebSocketProtocol.Role = round % 4 == 0 ? .client : .server
+            // A connection lives for up to eight inputs, some of which end inside a frame.
+            if server.state != .open || round % 8 == 0 || server.role != role {
+                server = WebSocketProtocol(role: role, limits: limits)
+            }
+            var input = Self.randomFrame(&random)
+            if role == .client {
+                input[1] &= 0x7F
+                input.removeSubrange(2..<6)
+            }
+            if round % 5 == 0 { input.removeLast(min(input.count, Int(random.next() % 4))) }
+            let isOver = input.withUnsafeMutableBytes { bytes in
+                var rest = bytes
+                while let event = server.next(&rest) {
+                    switch event {
+                    case .message: counts.messages += 1
+                    case .ping, .pong: counts.controls += 1
+                    case .close: counts.closes += 1
+                    case .violation: counts.violations += 1
+                    }
+                    switch event {
+                    case .close, .violation: return true
+                    default: continue
+                    }
+                }
+                XCTAssertTrue(rest.isEmpty, "everything is taken")
+                return false
+            }
+            if isOver {
+                server.finish()
+                if server.state != .closed { XCTFail("finish() closes") }
+            }
+            if server.output.count > 64 + 127 + 131 { XCTFail("the output grows") }
+        }
+        // The input is worth its time only if it reaches everything.
+        XCTAssertGreaterThan(counts.messages, rounds / 20)
+        XCTAssertGreaterThan(counts.controls, rounds / 20)
+        XCTAssertGreaterThan(counts.closes, 100)
+        XCTAssertGreaterThan(counts.violations, rounds / 20)
+    }
+
+    func testRandomBytesInTwoPiecesGiveTheSame() {
+        var random = SplitMix64(seed: 6)
+        for _ in 0..<5000 {
+            var stream: [UInt8] = []
+            for _ in 0..<4 { stream += Self.randomFrame(&random) }
+            var whole = WebSocketProtocol(role: .server, limits: Limits())
+            var parts = whole
+            let split = Int(random.next() % UInt64(stream.count + 1))
+            let expected = whole.receive(stream)
+            let got = parts.receive(Array(stream[..<split])) + parts.receive(Array(stream[split...]))
+            whole.finish()
+            parts.finish()
+            if got != expected || parts.output.drain() != whole.output.drain() {
+                return XCTFail("\(stream) split at \(split): \(got), not \(expected)")
+            }
+        }
+    }
+}
