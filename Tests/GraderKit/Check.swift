@@ -14,7 +14,8 @@ public struct Check {
 
     /// Runs `script` against a fresh server of the level. Nil if everything was as it should be.
     public static func run<L: Level>(
-        _ level: L.Type, _ rule: String, makeApplication: @escaping @Sendable () -> Application,
+        _ level: L.Type, _ rule: String, loops: Int = 1,
+        makeApplication: @escaping @Sendable () -> Application,
         _ script: (Classroom) throws -> Void
     ) -> Report? {
         _ = CrashGuard.install
@@ -24,7 +25,7 @@ public struct Check {
         var steps: [String] = []
         var failure: Failure?
         do {
-            let room = try Classroom(makeApplication)
+            let room = try Classroom(loops: loops, makeApplication)
             defer {
                 steps = room.transcript.rendered()
                 room.dismiss()

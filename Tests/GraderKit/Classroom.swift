@@ -32,8 +32,8 @@ public final class Classroom {
     var patience: Double { Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.4 : 3 }
     private static let hasWaitedInVain = Atomic(false)
 
-    /// Starts a level's server on a free port.
-    init(_ makeApplication: @escaping @Sendable () -> Application) throws {
+    /// Starts a level's server on a free port, with so many event loops.
+    init(loops: Int = 1, _ makeApplication: @escaping @Sendable () -> Application) throws {
         let crashesBefore = CrashGuard.count
         let shared = Shared()
         // A thread of its own: makeApplication() is the student's code too and may do anything.
@@ -45,7 +45,7 @@ public final class Classroom {
             }
             Task.detached(executorPreference: GraderExecutor.shared) {
                 do {
-                    let server = try await application.start()
+                    let server = try await application.start(loops: loops)
                     for loop in server.eventLoops { loop.execute { CrashGuard.protectThread() } }
                     shared.reports.withLock { $0.started = .success((application, server)) }
                 } catch {

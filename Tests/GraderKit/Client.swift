@@ -142,7 +142,8 @@ public final class Client {
     public func expectInAnyOrder(_ texts: [String], _ hint: String = "") throws {
         var missing = texts
         while !missing.isEmpty {
-            let wanted = "one of \(missing.map(Show.quoted).joined(separator: ", "))"
+            let more = missing.count > 8 ? " and \(missing.count - 8) more" : ""
+            let wanted = "one of \(missing.prefix(8).map(Show.quoted).joined(separator: ", "))\(more)"
             let got = try nextMessage(wanted: wanted, hint)
             guard case .text(let text) = got, let index = missing.firstIndex(of: text) else {
                 throw wrong(expected: wanted, got: show(got), hint)

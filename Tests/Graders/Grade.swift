@@ -9,17 +9,18 @@ extension XCTestCase {
     ///
     /// - Parameters:
     ///   - rule: The sentence of the contract that is checked.
+    ///   - loops: Threads that share the clients. More than one lets handlers run at the same instant.
     ///   - makeApplication: Makes the server, where a level has more than one way to.
     ///   - prepare: Changes the application before it starts, such as to stop its clock.
     ///   - script: The check. It blocks; its clients throw when the server does something else than expected.
     func grade<L: Level>(
-        _ level: L.Type, _ rule: String,
+        _ level: L.Type, _ rule: String, loops: Int = 1,
         makeApplication: @escaping @Sendable () -> Application = { L.makeApplication() },
         prepare: @escaping @Sendable (Application) -> Void = { _ in },
         _ script: (Classroom) throws -> Void
     ) throws {
         let report = Check.run(
-            level, rule,
+            level, rule, loops: loops,
             makeApplication: {
                 let application = makeApplication()
                 prepare(application)
