@@ -11,6 +11,7 @@ import PackageDescription
 /// `Levels/Level…` and `Solutions/Solution…` and the grader `Tests/Graders/LevelNNTests.swift`.
 let allLevels = [
     "01-BasicEcho",
+    "02-DisconnectHandling",
     "04-Rooms",
 ]
 
