@@ -55,7 +55,7 @@ grade_subject() {
 }
 
 # verdict_of CHECK: its verdict in $work/results, or NOT RUN.
-verdict_of() { awk -F '\t' -v name="$1" '$1 == name { v = $2 } END { print v ? v : "NOT RUN" }' "$work/results"; }
+verdict_of() { awk -F '\t' -v name="$1" '$1 == name { v = $2 } END { print (v ? v : "NOT RUN") }' "$work/results"; }
 
 # The text of a failed check, or how it ended.
 show_check() {
