@@ -13,6 +13,7 @@ let allLevels = [
     "01-BasicEcho",
     "02-DisconnectHandling",
     "04-Rooms",
+    "06-Authentication",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])
