@@ -57,6 +57,18 @@ final class SendQueueTests: XCTestCase {
             [0x82, 3, 1, 2, 3, 0x82, 0x85, 0x10, 0x20, 0x30, 0x40, 0x11, 0x22, 0x33, 0x44, 0x15])
     }
 
+    func testAQueueThatIsNeverEmptyDoesNotGrow() {
+        var queue = SendQueue()
+        let shared = [UInt8](repeating: 1, count: 100)
+        for _ in 0..<10 { queue.append(shared) }
+        for _ in 0..<10_000 {
+            queue.append(shared)
+            queue.remove(100)
+            XCTAssertLessThan(queue.withPieces { _, later in later.endIndex }, 200)
+        }
+        XCTAssertEqual(queue.count, 1000)
+    }
+
     /// Against a plain array: whatever is added and removed in whatever portions.
     func testAgainstAModel() {
         var random = SplitMix64(seed: 1)

@@ -29,6 +29,8 @@ final class ServerFlowTests: XCTestCase {
                         group.cancelAll()
                     }
                 }
+                // Nothing is remembered of the waits that were cancelled.
+                while !socket.session.cancelledWaits.isEmpty { await Task.yield() }
                 try await socket.send("ready")
                 for try await message in socket { try await socket.send(message) }
             }
@@ -366,6 +368,21 @@ final class ServerFlowTests: XCTestCase {
     }
 
     // MARK: Slow handlers
+
+    func testAnInboxThatIsNeverEmptyDoesNotGrow() {
+        var inbox = Inbox()
+        for i in 0..<10 { inbox.append(.text("\(i)")) }
+        for i in 0..<1000 {
+            inbox.append(.text("\(i + 10)"))
+            XCTAssertEqual(inbox.popFirst(), .text("\(i)"))
+            XCTAssertEqual(inbox.count, 10)
+            XCTAssertLessThan(inbox.places, 80)
+        }
+        for _ in 0..<10 { XCTAssertNotNil(inbox.popFirst()) }
+        XCTAssertNil(inbox.popFirst())
+        XCTAssertTrue(inbox.isEmpty)
+        XCTAssertEqual(inbox.byteCount, 0)
+    }
 
     private func flood(
         _ messages: [Message], loops: Int = 1, limits: @escaping (inout Limits) -> Void = { _ in }

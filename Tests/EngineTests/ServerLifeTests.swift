@@ -151,6 +151,23 @@ final class ServerLifeTests: XCTestCase {
         }
     }
 
+    func testTimeoutsThatMeanNever() throws {
+        for isManual in [false, true] {
+            try serve(
+                manualTime: isManual,
+                limits: {
+                    $0.pingInterval = .seconds(Int64.max)
+                    $0.handshakeTimeout = .seconds(Int64.max)
+                    $0.closeTimeout = .seconds(Int64.max)
+                }, echo
+            ) { server in
+                let peer = try server.connect()
+                peer.send("a")
+                peer.expect("a")
+            }
+        }
+    }
+
     func testACloseThatIsNotAnswered() throws {
         let ends = Mailbox<WebSocket.State>()
         try serve(manualTime: true) { app in

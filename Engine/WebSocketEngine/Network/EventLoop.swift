@@ -141,12 +141,13 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
     private func timeToWait() -> Int32 {
         if !jobs.isEmpty || !soon.isEmpty { return 0 }
         guard let deadline = timers.nextDeadline else { return -1 }
-        let wait = deadline - clock.sinceOrigin
+        // No longer than a minute at once, as a limit may stand for "never" and not fit any smaller unit.
+        let wait = min(deadline - clock.sinceOrigin, .seconds(60))
         if wait <= .zero { return 0 }
         // Rounded up: waking early would only mean to wait again.
         let milliseconds =
             wait.components.seconds * 1000 + wait.components.attoseconds / 1_000_000_000_000_000 + 1
-        return Int32(min(milliseconds, 60_000))
+        return Int32(milliseconds)
     }
 
     // MARK: - Timers (on the loop)

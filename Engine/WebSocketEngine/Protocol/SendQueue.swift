@@ -77,6 +77,11 @@ package struct SendQueue: Sendable {
                 laterIndex = 0
             }
         }
+        // A queue that is never quite empty must not grow with every piece that passes through it.
+        if laterIndex >= 64, laterIndex * 2 >= later.count {
+            later.removeFirst(laterIndex)
+            laterIndex = 0
+        }
     }
 
     package mutating func removeAll() { if count > 0 { remove(count) } }
