@@ -1,0 +1,83 @@
+import XCTest
+
+@testable import GraderKit
+@testable import WebSocketEngine
+
+/// The client against this engine's own server.
+final class WebSocketClientTests: XCTestCase {
+    func testAConversation() throws {
+        try serve { app in
+            app.webSocket("/{room}") { socket in
+                try await socket.accept(subprotocol: "b", headers: ["X-Me": "server"])
+                try await socket.send("\(socket.parameters["room"] ?? "") \(socket.query["q"] ?? "")")
+                for try await message in socket { try await socket.send(message) }
+                XCTAssertEqual(socket.disconnect, WebSocketDisconnect(code: 4000, reason: "bye"))
+            }
+        } test: { server in
+            let url = "ws://localhost:\(server.port)/a%20b?q=1"
+            try blocking {
+                let socket = try await WebSocketClient.connect(to: url, subprotocols: ["a", "b"])
+                XCTAssertEqual(socket.subprotocol, "b")
+                var text = try await socket.receiveText()
+                XCTAssertEqual(text, "a b 1")
+                for size in [0, 125, 126, 65536, 1 << 20] {
+                    let bytes = [UInt8](repeating: 5, count: size)
+                    try await socket.send(bytes)
+                    let got = try await socket.receiveBytes()
+                    XCTAssertTrue(got == bytes, "\(size)")
+                }
+                try await socket.send("last")
+                text = try await socket.receiveText()
+                XCTAssertEqual(text, "last")
+                try await socket.close(code: 4000, reason: "bye")
+                do {
+                    _ = try await socket.receive()
+                    XCTFail("the connection is over")
+                } catch let end as WebSocketDisconnect { XCTAssertEqual(end.code, 4000) }
+            }
+        }
+    }
+
+    func testTheServerCloses() throws {
+        try serve { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                try await socket.send("early")
+                throw WebSocketException(code: 4001, reason: "enough")
+            }
+        } test: { server in
+            let url = "ws://127.0.0.1:\(server.port)"
+            try blocking {
+                let socket = try await WebSocketClient.connect(to: url)
+                var texts: [Message] = []
+                for try await message in socket { texts.append(message) }
+                XCTAssertEqual(texts, [.text("early")])
+                XCTAssertEqual(socket.disconnect, WebSocketDisconnect(code: 4001, reason: "enough"))
+            }
+        }
+    }
+
+    func testWhatCannotBeConnectedTo() throws {
+        try serve { app in
+            self.echo(app)
+            app.webSocket("/no") { try await $0.reject(status: 401) }
+        } test: { server in
+            let local = "ws://127.0.0.1:\(server.port)"
+            for url in [
+                "\(local)/no", "\(local)/nowhere", "wss://localhost/", "http://localhost/", "nonsense", "",
+                "ws://no.such.host.invalid/", "ws://127.0.0.1:1/",
+            ] {
+                XCTAssertThrowsError(
+                    try blocking { _ = try await WebSocketClient.connect(to: url) }, url
+                ) { error in
+                    guard case WebSocketError.cannotConnect? = error as? WebSocketError else {
+                        return XCTFail("\(url): \(error)")
+                    }
+                }
+            }
+            XCTAssertThrowsError(
+                try blocking { _ = try await WebSocketClient.connect(to: local, headers: ["A": "b\r\nC: d"]) }
+            )
+        }
+    }
+}
