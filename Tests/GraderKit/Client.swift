@@ -196,6 +196,27 @@ public final class Client {
         }
     }
 
+    /// What a client may meet next where a check allows both.
+    public enum Next: Sendable, Equatable {
+        case message(Message)
+        /// 1005 for a Close frame without a code, 1006 for the end of TCP without a Close frame.
+        case close(CloseCode, reason: String)
+    }
+
+    /// The next message, or the close if that comes first.
+    public func receiveNext() throws -> Next {
+        while true {
+            guard let event = nextEvent(within: room.patience) else {
+                throw room.explain(silence: "\(name) waited for a message or a close")
+            }
+            switch event {
+            case .message(let message): return .message(message)
+            case .closed(let code, let reason): return .close(CloseCode(rawValue: code), reason: reason)
+            case .ping, .pong: continue
+            }
+        }
+    }
+
     /// The next control frame is a Pong with this payload; messages before it are a mistake.
     public func expectPong(_ payload: [UInt8] = []) throws {
         guard let event = nextEvent(within: room.patience) else {
