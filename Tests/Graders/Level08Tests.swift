@@ -1,0 +1,241 @@
+import GraderKit
+import Level08
+import WebSocketEngine
+import XCTest
+
+/// Level 08 – Private messages. Chapter 8 of Course.md.
+final class Level08Tests: XCTestCase {
+    func testJoinsAndLeavesAreAnnounced() throws {
+        try grade(PrivateMessages.self, "who comes and who goes is told to everyone who is here") { room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            let cy = try enter(room, "cy", meeting: ana, bob)
+            try bob.close()
+            try expect([ana, cy], .system("bob left"), "announce the leave when the client's loop has ended")
+            cy.drop()
+            try ana.expect(json: .system("cy left"), "a connection that is cut off is a leave as well")
+        }
+    }
+
+    func testOrdinaryTextReachesEveryone() throws {
+        try grade(PrivateMessages.self, "a text that is no command is sent to all, the sender too") { room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            let texts = ["hello", " two  spaces ", "", "日本語 👩‍👩‍👧\n\"quoted\"", "last"]
+            for text in texts { try ana.send(text) }
+            let hint = "every text is for all, the sender too, and unchanged"
+            for text in texts { try bob.expect(json: .message(text, from: "ana"), hint) }
+            try bob.send("hi ana")
+            for text in texts { try ana.expect(json: .message(text, from: "ana"), hint) }
+            try expect([bob, ana], .message("hi ana", from: "bob"), hint)
+        }
+    }
+
+    func testOnlyPmIsACommand() throws {
+        try grade(PrivateMessages.self, "only /pm alone, and /pm with a space after it, are commands") {
+            room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            for text in ["/pmx bob hi", "/help", "pm bob hi", "hi /pm bob hi", "/"] {
+                try ana.send(text)
+                try expect([ana, bob], .message(text, from: "ana"), "this text is for all, as any other")
+            }
+        }
+    }
+
+    func testAPrivateMessageReachesSenderAndRecipientAlone() throws {
+        try grade(PrivateMessages.self, "/pm bob hi reaches the sender and bob, and no third") { room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            let cy = try enter(room, "cy", meeting: ana, bob)
+            for text in ["/pm bob hi", "for all"] { try ana.send(text) }
+            try bob.expect(json: .pm("hi", from: "ana", to: "bob"), "the recipient gets it")
+            try ana.expect(json: .pm("hi", from: "ana", to: "bob"), "the sender gets a copy")
+            // Had cy heard the private message, it would have come before this one.
+            let hint = "a private message goes to two sockets, once to each; cy is neither"
+            try expect([ana, bob, cy], .message("for all", from: "ana"), hint)
+            for text in ["/pm ana hello", "for all"] { try bob.send(text) }
+            try ana.expect(json: .pm("hello", from: "bob", to: "ana"), "the recipient gets it")
+            try bob.expect(json: .pm("hello", from: "bob", to: "ana"), "the sender gets a copy")
+            try expect([ana, bob, cy], .message("for all", from: "bob"), hint)
+        }
+    }
+
+    func testAPrivateMessageIsSentAsItIs() throws {
+        try grade(PrivateMessages.self, "all that follows the space after the name is the message") { room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            for text in ["see  you   at 8", "/pm ana hi", "two\nlines", "bob bob", "Grüße, 日本語 👩‍👩‍👧", "1"] {
+                try ana.send("/pm bob \(text)")
+                try ana.send("after")
+                try expect(
+                    [ana, bob], .pm(text, from: "ana", to: "bob"),
+                    "cut the text at its first two spaces only, and put nothing together again")
+                try expect([ana, bob], .message("after", from: "ana"))
+            }
+        }
+    }
+
+    func testAPrivateMessageToOneselfComesOnce() throws {
+        try grade(PrivateMessages.self, "who writes to themselves gets the message once") { room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            for text in ["/pm ana note to self", "for all"] { try ana.send(text) }
+            try ana.expect(json: .pm("note to self", from: "ana", to: "ana"), "writing to oneself is allowed")
+            let hint = "sender and recipient are one and the same: send once"
+            try expect([ana, bob], .message("for all", from: "ana"), hint)
+        }
+    }
+
+    func testAnUnknownUserIsAnErrorToTheSenderAlone() throws {
+        try grade(PrivateMessages.self, "/pm to somebody who is not here is an error to the sender alone") {
+            room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            let zoe = try enter(room, "zoe", meeting: ana, bob)
+            try zoe.close()
+            try expect([ana, bob], .system("zoe left"))
+            for name in ["nobody", "zoe", "Bob"] {
+                try ana.send("/pm \(name) are you there?")
+                try ana.send("after")
+                let error = try ana.expect(json: ["type": "error"], "answer with an event of type error")
+                guard error["message"]?.string?.contains(name) == true else {
+                    throw room.wrong("the error's message does not contain the name \(name)")
+                }
+                try expect(
+                    [ana, bob], .message("after", from: "ana"), "nobody but the sender gets the error")
+            }
+            try ana.send("/pm bob but you are")
+            try expect(
+                [ana, bob], .pm("but you are", from: "ana", to: "bob"), "an error ends no conversation")
+        }
+    }
+
+    func testAMalformedPmIsAnErrorToTheSenderAlone() throws {
+        try grade(PrivateMessages.self, "/pm without a name or a message is an error to the sender alone") {
+            room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            for text in ["/pm", "/pm ", "/pm bob", "/pm bob "] {
+                try ana.send(text)
+                try ana.send("after")
+                let error = try ana.expect(json: ["type": "error"], "\"\(text)\" lacks a name or a message")
+                if error["message"]?.string == nil { throw room.wrong("the error has no message") }
+                try expect(
+                    [ana, bob], .message("after", from: "ana"), "nobody but the sender gets the error")
+            }
+        }
+    }
+
+    func testBinaryMessagesAreIgnored() throws {
+        try grade(PrivateMessages.self, "a binary message is ignored, and the conversation goes on") { room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            try ana.send(Array("/pm bob hi".utf8))
+            try fence(by: ana, for: [ana, bob], "take .text from the messages and pass over .binary")
+        }
+    }
+
+    func testATakenNameIsClosedWith4009() throws {
+        try grade(PrivateMessages.self, "a taken name is closed with 4009, and nobody else notices") { room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana)
+            for name in ["Eve", "Mallory", "Trudy"] {
+                let thief = try room.connect(name, to: "/ws/chat/ana")
+                try thief.expectClose(4009, reason: "Username taken", "whoever was refused has not joined")
+            }
+            try bob.send("/pm ana still you?")
+            try expect(
+                [ana, bob], .pm("still you?", from: "bob", to: "ana"), "the first who took a name keeps it")
+            try fence(by: ana, for: [ana, bob], "whoever was refused has neither joined nor left")
+        }
+    }
+
+    func testOneOfManyGetsTheName() throws {
+        try grade(PrivateMessages.self, "of many who want one name at the same moment, one gets it") { room in
+            let hint =
+                "ask whether the name is free and take it in one step, without an await between the two"
+            let crowd = try room.connectSimultaneously(
+                (1...30).map { ("Client \($0)", "/ws/chat/ana") }, hint)
+            var winner: Client?
+            for client in crowd {
+                switch try client.receiveNext() {
+                case .close(4009, reason: "Username taken"): continue
+                case .message where winner == nil: winner = client
+                case .message: throw room.wrong("two clients hold the name ana", hint: hint)
+                case .close(let code, let reason): throw room.wrong("got close \(code) \(reason)", hint: hint)
+                }
+            }
+            guard let winner else { throw room.wrong("nobody got the name", hint: hint) }
+            try winner.send("alone")
+            try winner.expect(json: .message("alone", from: "ana"), hint)
+        }
+    }
+
+    func testANameIsFreeAgainAfterAnyDisconnect() throws {
+        try grade(PrivateMessages.self, "a name is free again, however its holder left") { room in
+            let ana = try enter(room, "ana")
+            let ways: [(Client) throws -> Void] = [
+                { try $0.close() }, { try $0.closeWithoutCode() },
+                { try $0.close(code: 4000, reason: "bye") },
+                { $0.drop() }, { $0.drop(reset: true) },
+            ]
+            for leave in ways {
+                let bob = try enter(room, "bob", meeting: ana)
+                try leave(bob)
+                try ana.expect(
+                    json: .system("bob left"), "free the name and tell, whichever way the loop ends")
+            }
+            let bob = try enter(room, "bob", meeting: ana)
+            try ana.send("/pm bob welcome back")
+            try expect([ana, bob], .pm("welcome back", from: "ana", to: "bob"))
+        }
+    }
+
+    func testNamesAreDecodedAndKeptAsTheyAre() throws {
+        try grade(PrivateMessages.self, "names are any text; upper and lower case make different names") {
+            room in
+            let zoe = try enter(room, "Zoë", at: "Zo%C3%AB")
+            let small = try enter(room, "zoë", at: "zo%C3%AB", meeting: zoe)
+            let slash = try enter(room, "a/b:c", at: "a%2Fb:c", meeting: zoe, small)
+            try slash.send("/pm Zoë hi")
+            try expect([slash, zoe], .pm("hi", from: "a/b:c", to: "Zoë"))
+            try zoe.send("/pm a/b:c hi")
+            try expect([slash, zoe], .pm("hi", from: "Zoë", to: "a/b:c"))
+            try fence(by: small, for: [zoe, small, slash], "zoë and Zoë are two people")
+        }
+    }
+
+    // MARK: - Steps
+
+    /// Connects, and waits until everyone has been told.
+    private func enter(
+        _ room: Classroom, _ name: String, at path: String? = nil, meeting others: Client...
+    ) throws -> Client {
+        let client = try room.connect(name, to: "/ws/chat/\(path ?? name)")
+        try expect([client] + others, .system("\(name) joined"), "everyone is told, the newcomer too")
+        return client
+    }
+
+    private func expect(_ clients: [Client], _ event: JSONValue, _ hint: String = "") throws {
+        for client in clients { try client.expect(json: event, hint) }
+    }
+
+    /// Had anything else come for these clients, it would be here before this message for all.
+    private func fence(by speaker: Client, for clients: [Client], _ hint: String) throws {
+        try speaker.send("fence")
+        try expect(clients, .message("fence", from: speaker.name), hint)
+    }
+}
+
+extension JSONValue {
+    fileprivate static func system(_ message: String) -> JSONValue {
+        ["type": "system", "message": .string(message)]
+    }
+    fileprivate static func message(_ message: String, from sender: String) -> JSONValue {
+        ["type": "message", "from": .string(sender), "message": .string(message)]
+    }
+    fileprivate static func pm(_ message: String, from sender: String, to recipient: String) -> JSONValue {
+        ["type": "pm", "from": .string(sender), "to": .string(recipient), "message": .string(message)]
+    }
+}
