@@ -296,6 +296,27 @@ final class ServerLifeTests: XCTestCase {
         gate.open()
     }
 
+    func testCallsAfterTheShutdownReturn() throws {
+        let sockets = Mailbox<WebSocket>()
+        let server = try TestServer { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                sockets.put(socket)
+                for try await _ in socket {}
+            }
+        }
+        _ = try server.connect()
+        let socket = try sockets.take()
+        server.stop()
+        XCTAssertEqual(socket.state, .closed)
+        XCTAssertThrowsError(try blocking { try await socket.send("late") }) {
+            XCTAssertTrue($0 is WebSocketDisconnect, "\($0)")
+        }
+        XCTAssertThrowsError(try blocking { try await socket.ping() })
+        XCTAssertNoThrow(try blocking { try await socket.close() })
+        [socket].broadcast("late")
+    }
+
     // MARK: What is left behind
 
     func testServersLeaveNothingBehind() throws {

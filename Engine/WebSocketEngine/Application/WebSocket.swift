@@ -130,7 +130,9 @@ public final class WebSocket: Sendable {
         guard reason.utf8.count <= CloseReason.maximumReasonBytes else {
             throw WebSocketError.controlFrameTooLong(reason.utf8.count)
         }
-        try await session.onLoop { $0.close(code, reason) }
+        do {
+            try await session.onLoop { $0.close(code, reason) }
+        } catch is WebSocketDisconnect {}
     }
 }
 

@@ -7,6 +7,7 @@ extension WebSocketSession {
         ) async throws -> Value
     {
         if loop.isCurrent { return try body(self) }
+        try requireNoEnd()
         return try await withUnsafeThrowingContinuation { continuation in
             loop.execute { continuation.resume(with: Result { try body(self) }) }
         }
@@ -29,6 +30,7 @@ extension WebSocketSession {
     }
 
     nonisolated(nonsending) func sendSlowly(_ message: Message) async throws {
+        try requireNoEnd()
         try await wait { session, waiter in
             do {
                 try session.sendAlways(message)
@@ -44,6 +46,11 @@ extension WebSocketSession {
                 waiter.continuation.resume(throwing: error)
             }
         }
+    }
+
+    /// Throws if the connection is over. From any thread: after a shutdown there is no loop to ask.
+    private nonisolated func requireNoEnd() throws {
+        if let disconnect = publicState.withLock({ $0.disconnect }) { throw disconnect }
     }
 
     /// Suspends the calling task, which `begin` resumes or registers as waiting, and sees to its cancellation.
