@@ -14,6 +14,7 @@ let allLevels = [
     "02-DisconnectHandling",
     "04-Rooms",
     "06-Authentication",
+    "07-CloseCodes",
     "08-PrivateMessages",
 ]
 
