@@ -69,7 +69,8 @@ final class ServerLifeTests: XCTestCase {
         XCTAssertThrowsError(try blocking { try await app.start() }) {
             XCTAssertEqual($0 as? Broken, Broken(number: 1))
         }
-        XCTAssertEqual(openDescriptors(), before)
+        // Fewer if another test's loop has just ended.
+        XCTAssertLessThanOrEqual(openDescriptors(), before)
     }
 
     func testShutdownHooksThatFail() throws {
@@ -351,7 +352,7 @@ final class ServerLifeTests: XCTestCase {
             for (index, peer) in peers.enumerated() { peer.wire.end(reset: index % 2 == 0) }
             peers = []
             for _ in 0..<count { XCTAssertEqual(try ends.take(), 1006) }
-            eventually("all connections are closed") { openDescriptors() == before }
+            eventually("all connections are closed") { openDescriptors() <= before }
         }
     }
 
