@@ -13,6 +13,7 @@ let allLevels = [
     "01-BasicEcho",
     "02-DisconnectHandling",
     "04-Rooms",
+    "05-JSONProtocol",
     "06-Authentication",
     "07-CloseCodes",
     "08-PrivateMessages",

@@ -1,0 +1,280 @@
+import GraderKit
+import Level05
+import XCTest
+
+/// Level 05 – JSON protocol. Chapter 5 of Course.md.
+final class Level05Tests: XCTestCase {
+    func testASubscriptionIsConfirmed() throws {
+        try grade(JSONProtocol.self, "subscribe is answered with `subscribed` and the channel") { room in
+            let ana = try room.connect("Ana", to: "/ws/json")
+            for channel in ["news", "Wetter \"heute\" ☀️"] {
+                try ana.send(json: ["action": "subscribe", "channel": .string(channel)])
+                try ana.expect(
+                    json: ["type": "subscribed", "channel": .string(channel)],
+                    "decode the keys action and channel as they stand side by side; answer with type and channel"
+                )
+            }
+        }
+    }
+
+    func testAMessageReachesEverySubscriber() throws {
+        try grade(JSONProtocol.self, "what is sent to a channel reaches all its subscribers, in order") {
+            room in
+            let ana = try room.subscriber("Ana", to: "news")
+            let ben = try room.subscriber("Ben", to: "news")
+            let cem = try room.connect("Cem", to: "/ws/json")
+            let texts = ["one", "", "\"three\"\n👩‍👩‍👧"]
+            for text in texts { try cem.send(json: message("news", text)) }
+            try cem.expectPong("sending needs no subscription, and without one the sender hears nothing")
+            for client in [ana, ben] {
+                for text in texts {
+                    try client.expect(json: delivery("news", text), "to every subscriber, unchanged")
+                }
+            }
+            try ana.send(json: message("news", "from Ana"))
+            for client in [ana, ben] {
+                try client.expect(
+                    json: delivery("news", "from Ana"), "a sender who is subscribed hears itself")
+            }
+        }
+    }
+
+    func testChannelsAreSeparate() throws {
+        try grade(JSONProtocol.self, "a message reaches the subscribers of its channel and nobody else") {
+            room in
+            let ana = try room.subscriber("Ana", to: "news")
+            let ben = try room.subscriber("Ben", to: "sport")
+            try ana.send(json: message("weather", "nobody listens"))
+            try ana.expectPong("a channel without subscribers: nobody hears it, and that is no error")
+            try ana.send(json: message("news", "for news"))
+            try ana.expect(json: delivery("news", "for news"))
+            try ben.expectPong("who is subscribed to another channel hears nothing of this one")
+            try ana.subscribe(to: "sport")
+            try ben.send(json: message("sport", "for sport"))
+            for client in [ana, ben] {
+                try client.expect(
+                    json: delivery("sport", "for sport"), "one client may have several channels")
+            }
+            try ana.send(json: message("news", "news still"))
+            try ana.expect(
+                json: delivery("news", "news still"), "a second channel does not replace the first")
+        }
+    }
+
+    func testSubscribingTwiceIsLikeSubscribingOnce() throws {
+        try grade(JSONProtocol.self, "who subscribes twice gets two confirmations, and each message once") {
+            room in
+            let ana = try room.subscriber("Ana", to: "news")
+            try ana.subscribe(to: "news", "a second subscription is confirmed like the first")
+            try ana.send(json: message("news", "hi"))
+            try ana.expect(json: delivery("news", "hi"))
+            try ana.expectPong("remember who is subscribed, not how often: a set knows no doubles")
+            try ana.unsubscribe(from: "news")
+            try ana.send(json: message("news", "bye"))
+            try ana.expectPong("one unsubscribe is enough, however often one has subscribed")
+        }
+    }
+
+    func testUnsubscribingEndsTheDelivery() throws {
+        try grade(
+            JSONProtocol.self, "unsubscribe is confirmed, and ends one client's delivery from one channel"
+        ) {
+            room in
+            let ana = try room.subscriber("Ana", to: "news")
+            let ben = try room.subscriber("Ben", to: "news")
+            try ana.subscribe(to: "sport")
+            try ana.unsubscribe(from: "news")
+            try ana.unsubscribe(from: "news", "without a subscription it is confirmed all the same")
+            try ana.unsubscribe(from: "never heard of")
+            try ben.send(json: message("news", "after"))
+            try ben.expect(json: delivery("news", "after"), "the others stay subscribed")
+            try ana.expectPong("after `unsubscribed` nothing more comes from the channel")
+            try ben.send(json: message("sport", "goal"))
+            try ana.expect(json: delivery("sport", "goal"), "her other channels stay")
+        }
+    }
+
+    func testPingIsAnsweredWithPong() throws {
+        try grade(
+            JSONProtocol.self, "ping is answered with `pong`; keys that an action does not need are ignored"
+        ) {
+            room in
+            let ana = try room.connect("Ana", to: "/ws/json")
+            try ana.expectPong()
+            try ana.send(json: ["action": "ping", "id": 7, "note": ["nested": [true, nil]]])
+            try ana.expect(
+                json: ["type": "pong"], "a ping needs nothing but its action; pass over other keys")
+            try ana.send(json: ["action": "subscribe", "channel": "news", "message": "not needed", "id": 8])
+            try ana.expect(
+                json: ["type": "subscribed", "channel": "news"], "pass over keys that are not needed")
+        }
+    }
+
+    func testBadJSONIsAnsweredWithAnError() throws {
+        try grade(
+            JSONProtocol.self, "text that is no JSON object is answered with an error, and one can go on"
+        ) {
+            room in
+            let ana = try room.connect("Ana", to: "/ws/json")
+            for text in [
+                "hello", "", "{\"action\":\"ping\"", "{\"action\":\"ping\"} x", "{'action':'ping'}", "[1,2]",
+                "\"ping\"",
+                "42", "null",
+            ] {
+                try ana.send(text)
+                try ana.expectError(
+                    field: nil, "catch the DecodingError inside the loop, answer with an error, and go on")
+            }
+        }
+    }
+
+    func testAnUnknownActionIsAnsweredWithAnError() throws {
+        try grade(JSONProtocol.self, "an unknown action is answered with an error of the field action") {
+            room in
+            let ana = try room.subscriber("Ana", to: "news")
+            for action in ["shout", "", "Ping", "subscribed"] {
+                try ana.send(json: ["action": .string(action), "channel": "news", "message": "hi"])
+                try ana.expectError(
+                    field: "action", "say that the action is wrong; actions are compared exactly")
+            }
+        }
+    }
+
+    func testAMissingFieldIsNamed() throws {
+        try grade(JSONProtocol.self, "a missing key is answered with an error that names it") { room in
+            let ana = try room.connect("Ana", to: "/ws/json")
+            let faulty: [(JSONValue, String)] = [
+                ([:], "action"), (["channel": "news"], "action"), (["action": "subscribe"], "channel"),
+                (["action": "unsubscribe", "message": "x"], "channel"),
+                (["action": "send", "message": "hi"], "channel"),
+                (["action": "send", "channel": "news"], "message"),
+            ]
+            for (command, field) in faulty {
+                try ana.send(json: command)
+                try ana.expectError(field: field, "DecodingError.keyNotFound knows which key is missing")
+            }
+            try room.expectGet("/channels", json: [], "a faulty command changes nothing")
+        }
+    }
+
+    func testAWrongTypeIsNamed() throws {
+        try grade(JSONProtocol.self, "a value of the wrong type is answered with an error that names its key")
+        { room in
+            let ana = try room.connect("Ana", to: "/ws/json")
+            let faulty: [(JSONValue, String)] = [
+                (["action": 7], "action"), (["action": nil], "action"),
+                (["action": "subscribe", "channel": 5], "channel"),
+                (["action": "unsubscribe", "channel": ["news"]], "channel"),
+                (["action": "send", "channel": true, "message": "hi"], "channel"),
+                (["action": "send", "channel": "news", "message": ["text": "hi"]], "message"),
+                (["action": "send", "channel": "news", "message": nil], "message"),
+            ]
+            for (command, field) in faulty {
+                try ana.send(json: command)
+                try ana.expectError(field: field, "the codingPath of a DecodingError says which key is wrong")
+            }
+            try room.expectGet("/channels", json: [], "a faulty command changes nothing")
+        }
+    }
+
+    func testBinaryIsAnsweredWithAnError() throws {
+        try grade(JSONProtocol.self, "a binary message is answered with an error, whatever is in it") {
+            room in
+            let ana = try room.connect("Ana", to: "/ws/json")
+            for bytes in [[0x00, 0xFF], Array("{\"action\":\"ping\"}".utf8), []] {
+                try ana.send(bytes)
+                try ana.expectError(field: nil, "look at the kind of the message before you decode it")
+            }
+        }
+    }
+
+    func testSubscriptionsEndWithTheConnection() throws {
+        try grade(JSONProtocol.self, "subscriptions end with their connection, closed or cut off") { room in
+            let ana = try room.subscriber("Ana", to: "news")
+            let ben = try room.subscriber("Ben", to: "news")
+            let cem = try room.subscriber("Cem", to: "news")
+            try ana.subscribe(to: "sport")
+            try ana.close()
+            let hint =
+                "when the loop over the messages ends, in whatever way, forget the socket in every channel"
+            try room.expectGet("/channels", json: [["name": "news", "subscribers": 2]], hint)
+            ben.drop()
+            try room.expectGet("/channels", json: [["name": "news", "subscribers": 1]], hint)
+            let again = try room.connect("Ana again", to: "/ws/json")
+            try again.send(json: message("news", "who is there?"))
+            try cem.expect(json: delivery("news", "who is there?"), "those who stay are still served")
+            try again.expectPong("a new connection begins without subscriptions")
+        }
+    }
+
+    func testChannelsAreListedByName() throws {
+        try grade(JSONProtocol.self, "GET /channels lists the channels that have subscribers, sorted by name")
+        { room in
+            let ana = try room.connect("Ana", to: "/ws/json")
+            let ben = try room.connect("Ben", to: "/ws/json")
+            try ana.send(json: message("silent", "sending opens no channel"))
+            for name in ["news", "art", "sport", "law", "jobs", "cars", "music", "food"] {
+                try ana.subscribe(to: name)
+            }
+            for name in ["news", "music", "gone"] { try ben.subscribe(to: name) }
+            try ben.unsubscribe(from: "gone")
+            let wanted: [JSONValue] = ["art", "cars", "food", "jobs", "law", "music", "news", "sport"].map {
+                ["name": .string($0), "subscribers": $0 == "news" || $0 == "music" ? 2 : 1]
+            }
+            try room.expectGet(
+                "/channels", json: .array(wanted), "by name, and only channels with subscribers")
+        }
+    }
+}
+
+private func message(_ channel: String, _ text: String) -> JSONValue {
+    ["action": "send", "channel": .string(channel), "message": .string(text)]
+}
+
+private func delivery(_ channel: String, _ text: String) -> JSONValue {
+    ["type": "message", "channel": .string(channel), "message": .string(text)]
+}
+
+extension Classroom {
+    /// A client whose subscription is confirmed.
+    fileprivate func subscriber(_ name: String, to channel: String) throws -> Client {
+        let client = try connect(name, to: "/ws/json")
+        try client.subscribe(to: channel)
+        return client
+    }
+}
+
+extension Client {
+    fileprivate func subscribe(to channel: String, _ hint: String = "") throws {
+        try send(json: ["action": "subscribe", "channel": .string(channel)])
+        try expect(json: ["type": "subscribed", "channel": .string(channel)], hint)
+    }
+
+    fileprivate func unsubscribe(from channel: String, _ hint: String = "") throws {
+        try send(json: ["action": "unsubscribe", "channel": .string(channel)])
+        try expect(json: ["type": "unsubscribed", "channel": .string(channel)], hint)
+    }
+
+    /// The fence: whatever else was on its way would be here before the pong.
+    fileprivate func expectPong(_ hint: String = "") throws {
+        try send(json: ["action": "ping"])
+        try expect(json: ["type": "pong"], hint)
+    }
+
+    /// An error that names this field comes next, and the connection stays open.
+    fileprivate func expectError(field: String?, _ hint: String) throws {
+        // Sent first, so that silence shows at once: the pong would come instead of the error.
+        try send(json: ["action": "ping"])
+        let got = try expect(json: ["type": "error"], hint)
+        let named = got["field"] ?? .null
+        if named != (field.map { .string($0) } ?? .null) {
+            throw wrong(
+                "expected the field \(field ?? "null, or none at all")", "     got \(got.text)", hint: hint)
+        }
+        guard let reason = got["message"]?.string, !reason.isEmpty, reason.contains(field ?? "") else {
+            let wanted = field.map { "a message that contains the word \($0)" } ?? "a message that says why"
+            throw wrong(expected: wanted, got: got.text, hint)
+        }
+        try expect(json: ["type": "pong"], "one error, and then the connection goes on")
+    }
+}
