@@ -10,7 +10,7 @@ process_table() {
     if command -v ps >/dev/null; then
         ps -A -o ppid= -o pid=
     else
-        cat /proc/[0-9]*/stat 2>/dev/null | sed 's/^\([0-9]*\) (.*) . \([0-9]*\) .*/\2 \1/'
+        { cat /proc/[0-9]*/stat 2>/dev/null || true; } | sed 's/^\([0-9]*\) (.*) . \([0-9]*\) .*/\2 \1/'
     fi
 }
 
@@ -51,6 +51,15 @@ end_children() {
     local child me
     me=$(exec sh -c 'echo $PPID')    # bash 3.2 has no BASHPID
     for child in $(process_table | awk -v me="$me" '$1 == me { print $2 }'); do end_tree "$child"; done
+}
+
+# To be trapped on EXIT: ends what runs, removes $work, and keeps the exit status.
+clean_up() {
+    local status=$?
+    set +e
+    end_children
+    rm -rf "$work"
+    exit "$status"
 }
 
 # within SECONDS COMMAND…: the command's exit status, or 124 after ending it when it takes longer.

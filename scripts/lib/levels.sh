@@ -29,7 +29,8 @@ place() {
 # build_subject NN: what the level's subjects have in common, which may take long the first time.
 build_subject() {
     LEVEL=$1 COURSE=$subject within 600 swift build --build-tests --package-path "$root" --scratch-path "$scratch" \
-        >"$work/tests" 2>&1 || explain_build
+        >"$work/tests" 2>&1 || explain_build || return 1
+    note_warnings "$work/tests"
 }
 
 explain_build() {

@@ -38,6 +38,12 @@ check_build() {
     rm "$log"
 }
 
+# note_warnings LOG: warnings that another build than check_build has printed must not be lost on it.
+note_warnings() {
+    grep 'warning: ' "$1" | grep -v "/$subject/" >>"$scratch/check-build.log" || true
+    if [ ! -s "$scratch/check-build.log" ]; then rm -f "$scratch/check-build.log"; fi
+}
+
 # swift test as in a fresh clone: the engine's tests pass, and levels not begun are skipped.
 check_tests() {
     local level check count
@@ -89,6 +95,7 @@ refuses() {
 check_flakes() {
     local times=$1 cores core run failures=0 busy="" status
     COURSE=solutions within 900 swift build --build-tests --scratch-path "$scratch" >"$work/tests" 2>&1 || explain_build
+    note_warnings "$work/tests"
     cores=$(getconf _NPROCESSORS_ONLN)
     core=0
     while [ "$core" -lt "$cores" ]; do
