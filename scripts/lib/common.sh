@@ -107,7 +107,9 @@ title_of() {
         title = substr($0, 1, 1)
         for (i = 2; i <= length($0); i++) {
             c = substr($0, i, 1)
-            title = title (c ~ /[A-Z]/ ? " " tolower(c) : c)
+            starts = c ~ /[A-Z]/ && substr($0, i - 1, 1) ~ /[a-z]/ || substr($0, i, 2) ~ /^[A-Z][a-z]/
+            # "JSONProtocol" is "JSON protocol": a row of capitals stays.
+            title = title (starts ? " " : "") (substr($0, i, 2) ~ /^[A-Z][a-z]/ ? tolower(c) : c)
         }
         print title
     }'
