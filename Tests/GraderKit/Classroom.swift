@@ -29,7 +29,7 @@ public final class Classroom {
 
     /// How long a client waits, in seconds. After the first check that had to wait in vain, the others wait less:
     /// what hangs in one check mostly hangs in all, and the whole verdict should come within ten seconds.
-    var patience: Double { Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.4 : 3 }
+    var patience: Double { Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.3 : 3 }
     private static let hasWaitedInVain = Atomic(false)
 
     /// Starts a level's server on a free port, with so many event loops.
