@@ -132,11 +132,13 @@ final class Level05Tests: XCTestCase {
         try grade(JSONProtocol.self, "an unknown action is answered with an error of the field action") {
             room in
             let ana = try room.subscriber("Ana", to: "news")
+            let ben = try room.subscriber("Ben", to: "news")
             for action in ["shout", "", "Ping", "subscribed"] {
                 try ana.send(json: ["action": .string(action), "channel": "news", "message": "hi"])
                 try ana.expectError(
                     field: "action", "say that the action is wrong; actions are compared exactly")
             }
+            try ben.pingPong("an error is told to the one who made it, and to nobody else")
         }
     }
 
