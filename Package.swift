@@ -12,6 +12,7 @@ import PackageDescription
 let allLevels = [
     "01-BasicEcho",
     "02-DisconnectHandling",
+    "03-Connections",
     "04-Rooms",
     "05-JSONProtocol",
     "06-Authentication",

@@ -94,18 +94,30 @@ public final class Classroom {
 
     /// The client of a handshake that must succeed.
     func open(_ request: OpeningHandshake, _ hint: String) throws -> Client {
-        let (answer, surplus) = try readAnswer(to: request)
-        guard answer.status == 101 else {
+        switch try outcome(of: request) {
+        case .open(let client): return client
+        case .refused(let answer):
             throw explain(
                 wrong: [
                     "expected the WebSocket at \(request.path) to open",
                     "     got HTTP status \(answer.status): \(answer.text)",
                 ], hint)
         }
+    }
+
+    /// What comes of a handshake.
+    enum Outcome {
+        case open(Client)
+        case refused(HTTPAnswer)
+    }
+
+    func outcome(of request: OpeningHandshake) throws -> Outcome {
+        let (answer, surplus) = try readAnswer(to: request)
+        guard answer.status == 101 else { return .refused(answer) }
         let client = Client(request.name, request.path, request.wire, surplus, in: self)
         client.responseHeaders = answer.headers
         clients.append(client)
-        return client
+        return .open(client)
     }
 
     /// A handshake that the server must refuse with an HTTP status from this range.

@@ -33,4 +33,17 @@ extension Classroom {
         }
         return try requests.map { try open($0, hint) }
     }
+
+    /// Connects clients whose handshakes the server finds all at once, and which it may let in or refuse.
+    public func race(_ names: [String], to path: String) throws -> (open: [Client], refused: [HTTPAnswer]) {
+        let requests = try simultaneously { try names.map { try ask($0, path) } }
+        var result: (open: [Client], refused: [HTTPAnswer]) = ([], [])
+        for request in requests {
+            switch try outcome(of: request) {
+            case .open(let client): result.open.append(client)
+            case .refused(let answer): result.refused.append(answer)
+            }
+        }
+        return result
+    }
 }
