@@ -7,27 +7,31 @@ final class Level03Tests: XCTestCase {
     func testEveryoneHearsWhoJoins() throws {
         try grade(Connections.self, "a join is told to everyone connected, the joiner included") { room in
             let anna = try room.connect("Anna", to: "/ws/1")
+            try anna.send("first")
             try anna.expect("Client 1 joined", "the joiner is one of everyone: add it before you tell them")
+            try anna.expect("Client 1: first", "each join is told once")
             let ben = try room.connect("Ben", to: "/ws/-20")
+            try ben.send("second")
             try ben.expect(
                 "Client -20 joined", "a newcomer hears of itself, and not of those who came before")
-            try anna.expect("Client -20 joined")
-            try anna.send("fence")
-            try anna.expect("Client 1: fence", "each join is told once")
+            try ben.expect(
+                "Client -20: second", "a newcomer hears of itself, and not of those who came before")
+            try anna.expect("Client -20 joined", "those who are here hear who joins")
+            try anna.expect("Client -20: second", "each join is told once")
         }
     }
 
     func testEveryoneHearsWhatIsSaid() throws {
         try grade(Connections.self, "a text is told to everyone connected, the sender included") { room in
-            let clients = try room.gather(1, 2, 3)
-            for text in ["hi", "", " two  spaces ", "to 2 hi", "/total 5", " /to 2 hi", "Grüße 👩‍👩‍👧"] {
-                try clients[1].send(text)
+            let clients = try room.gather(2, 1, 3)
+            for text in ["hi", "", " two  spaces ", "to 1 hi", "/total 5", " /to 1 hi", "Grüße 👩‍👩‍👧"] {
+                try clients[0].send(text)
                 for client in clients {
                     try client.expect("Client 2: \(text)", "only /to and /to followed by a space are special")
                 }
             }
-            try clients[1].send([1, 2, 3])
-            try clients[1].send("after")
+            try clients[0].send([1, 2, 3])
+            try clients[0].send("after")
             for client in clients { try client.expect("Client 2: after", "binary messages are ignored") }
         }
     }
@@ -60,8 +64,10 @@ final class Level03Tests: XCTestCase {
             try clients[0].expectInAnyOrder(["Client 2 left", "Client 3 left"])
             for id in [2, 3] {
                 try clients[0].send("/to \(id) hi")
+                try clients[0].send("fence")
                 try clients[0].expect(
                     "Client \(id) is not here", "forget the socket of a client that has left")
+                try clients[0].expect("Client 1: fence")
                 let again = try room.connect("Client \(id) again", to: "/ws/\(id)", "free the id of a leaver")
                 try again.expect("Client \(id) joined")
                 try clients[0].expect("Client \(id) joined")
@@ -74,16 +80,20 @@ final class Level03Tests: XCTestCase {
             let clients = try room.gather(7, 2, 21, -2)
             for text in ["hi", " two  spaces ", "/to 21 hi", "2"] {
                 try clients[0].send("/to 2 \(text)")
+                try clients[0].send("fence")
                 try clients[1].expect(
                     "Client 7 (only you): \(text)",
                     "the message is all that comes after the space behind the id")
+                for client in clients {
+                    try client.expect("Client 7: fence", "a private message is for one alone")
+                }
             }
             try clients[0].send("/to -2 minus")
-            try clients[3].expect("Client 7 (only you): minus")
             try clients[0].send("/to 7 note to self")
-            try clients[0].expect(
-                "Client 7 (only you): note to self", "one may talk to oneself, and hears it once")
             try clients[0].send("fence")
+            try clients[3].expect("Client 7 (only you): minus")
+            try clients[0].expect(
+                "Client 7 (only you): note to self", "one may write to oneself, and hears it once")
             for client in clients {
                 try client.expect("Client 7: fence", "a private message is for one alone")
             }
@@ -106,19 +116,18 @@ final class Level03Tests: XCTestCase {
     func testAMalformedPrivateMessageIsExplained() throws {
         try grade(
             Connections.self, "a /to without id or message is answered with its usage, to the sender alone"
-        ) {
-            room in
+        ) { room in
             let clients = try room.gather(1, 2)
             for text in [
                 "/to", "/to ", "/to 2", "/to 2 ", "/to two hi", "/to 2.0 hi", "/to hi",
                 "/to 99999999999999999999 hi",
             ] {
                 try clients[0].send(text)
+                try clients[0].send("fence")
                 try clients[0].expect("Usage: /to ID MESSAGE", "the message was \"\(text)\"")
-            }
-            try clients[0].send("still here")
-            for client in clients {
-                try client.expect("Client 1: still here", "the mistake is the sender's own")
+                for client in clients {
+                    try client.expect("Client 1: fence", "the mistake is the sender's own")
+                }
             }
         }
     }
@@ -139,13 +148,14 @@ final class Level03Tests: XCTestCase {
     func testAnIdInUseIsRefused() throws {
         try grade(
             Connections.self, "a second client with an id in use is refused with 409, unnoticed by the first"
-        ) {
-            room in
+        ) { room in
             let clients = try room.gather(1, 2)
             for _ in 1...2 {
                 try room.expectRefusal(
                     "Impostor", to: "/ws/2", status: 409...409, "reject(status: 409) before you accept")
             }
+            try clients[0].send("fence")
+            for client in clients { try client.expect("Client 1: fence", "nobody came and nobody left") }
             try clients[0].send("/to 2 are you there?")
             try clients[1].expect(
                 "Client 1 (only you): are you there?",
@@ -237,8 +247,7 @@ final class Level03Tests: XCTestCase {
     func testAHundredComeAndGo() throws {
         try grade(
             Connections.self, "of 100 clients that come and go at once none is lost or doubled", loops: 2
-        ) {
-            room in
+        ) { room in
             let zoe = try room.connect("Zoe", to: "/ws/0")
             try zoe.expect("Client 0 joined")
             let crowd = try room.connectSimultaneously((1...100).map { ("Client \($0)", "/ws/\($0)") })
