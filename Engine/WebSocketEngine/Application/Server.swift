@@ -48,9 +48,10 @@ extension Application {
     /// - Throws: ``SystemError`` if it cannot listen; whatever a startup hook throws.
     public func start(host: String = "127.0.0.1", port: Int = 0, loops: Int = 1) async throws -> Server {
         let configuration = configuration
-        let socket = try Socket.listening(host: host, port: port)
+        let socket = try Socket.bound(host: host, port: port)
         do {
             for hook in configuration.startupHooks { try await hook() }
+            try socket.startListening()
             var serverLoops: [ServerLoop] = []
             for _ in 0..<max(1, loops) {
                 serverLoops.append(ServerLoop(try EventLoop(clock: clock), configuration))

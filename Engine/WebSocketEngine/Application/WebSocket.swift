@@ -63,6 +63,9 @@ public final class WebSocket: Sendable {
     /// Refuses the handshake with an HTTP status. A browser's page learns nothing but 1006; to tell it a reason,
     /// accept and ``close(code:reason:)``.
     nonisolated(nonsending) public func reject(status: Int = 403, _ body: String = "") async throws {
+        guard (300...599).contains(status) else {
+            throw WebSocketError.invalidHandshake("\(status) is no status that refuses")
+        }
         let response = try Response.text(body, status: status).encoded()
         try await session.onLoop { try $0.reject(response) }
     }

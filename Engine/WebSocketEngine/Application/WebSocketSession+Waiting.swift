@@ -14,18 +14,21 @@ extension WebSocketSession {
     }
 
     nonisolated(nonsending) func waitForMessage() async throws -> Message {
-        try await wait { session, waiter in
-            if let message = session.takeMessage() {
-                waiter.continuation.resume(returning: message)
-            } else if let disconnect = session.disconnect {
-                waiter.continuation.resume(throwing: disconnect)
-            } else if session.state == .connecting {
-                waiter.continuation.resume(throwing: WebSocketError.notAccepted)
-            } else if session.receiver != nil {
-                waiter.continuation.resume(throwing: WebSocketError.alreadyReceiving)
-            } else {
-                session.receiver = waiter
-            }
+        if loop.hasStopped { try requireNoEnd() }
+        return try await wait { $0.beginToReceive($1) }
+    }
+
+    private func beginToReceive(_ waiter: Waiter<Message>) {
+        if let message = takeMessage() {
+            waiter.continuation.resume(returning: message)
+        } else if let disconnect {
+            waiter.continuation.resume(throwing: disconnect)
+        } else if state == .connecting {
+            waiter.continuation.resume(throwing: WebSocketError.notAccepted)
+        } else if receiver != nil {
+            waiter.continuation.resume(throwing: WebSocketError.alreadyReceiving)
+        } else {
+            receiver = waiter
         }
     }
 
@@ -89,4 +92,10 @@ extension WebSocketSession {
             cancelledWaits.insert(id)
         }
     }
+}
+
+/// A suspended call, by number so that its cancellation finds it.
+struct Waiter<Value> {
+    var id: UInt64
+    var continuation: UnsafeContinuation<Value, any Error>
 }

@@ -9,12 +9,12 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     let limits: Limits
     /// Holds the session until the socket is closed, and is held by it.
     private(set) var connection: Connection?
-    private var wire: WebSocketProtocol
+    var wire: WebSocketProtocol
     /// What accepts the handshake; nil once it is answered.
-    private var makeResponse: ((_ subprotocol: String?, _ headers: Headers) -> [UInt8])?
+    var makeResponse: ((_ subprotocol: String?, _ headers: Headers) -> [UInt8])?
 
     /// Messages that no task has asked for yet.
-    private var inbox = Inbox()
+    var inbox = Inbox()
     /// Received bytes that are not parsed yet, because the inbox is full or the handshake is not answered.
     private var unread: [UInt8] = []
     private(set) var isReadingPaused = false
@@ -25,10 +25,10 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     var cancelledWaits: Set<UInt64> = []
     let lastWaitID = Atomic<UInt64>(0)
 
-    private var keepAlive: TimerQueue.ID?
-    private var pingSentAt: ServerClock.Instant?
-    private let lastActivityNanoseconds = Atomic<Int64>(0)
-    private var whenClosed: (() -> Void)?
+    var keepAlive: TimerQueue.ID?
+    var pingSentAt: ServerClock.Instant?
+    let lastActivityNanoseconds = Atomic<Int64>(0)
+    var whenClosed: (() -> Void)?
 
     /// What any thread may ask about.
     struct PublicState {
@@ -38,8 +38,8 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     }
     let publicState = Mutex(PublicState())
     /// The same for the loop itself, without the lock.
-    private(set) var state = WebSocket.State.connecting
-    private(set) var disconnect: WebSocketDisconnect?
+    var state = WebSocket.State.connecting
+    var disconnect: WebSocketDisconnect?
 
     init(role: WebSocketProtocol.Role, limits: Limits, loop: EventLoop) {
         self.limits = limits
@@ -146,7 +146,7 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     }
 
     /// Goes on where the reading stopped. Never called by a task directly, as it may have to run tasks itself.
-    private func resumeReading() {
+    func resumeReading() {
         willResumeReading = false
         guard isReadingPaused else { return }
         isReadingPaused = false
@@ -271,151 +271,5 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     private func requireOpen() throws {
         if let disconnect { throw disconnect }
         if state == .connecting { throw WebSocketError.notAccepted }
-    }
-
-    // MARK: - Keeping alive
-
-    /// When the peer last sent anything. From any thread.
-    var lastActivity: ServerClock.Instant {
-        .init(sinceOrigin: .nanoseconds(lastActivityNanoseconds.load(ordering: .relaxed)))
-    }
-
-    private func noteActivity() {
-        let now = loop.clock.sinceOrigin.components
-        lastActivityNanoseconds.store(
-            now.seconds * 1_000_000_000 + now.attoseconds / 1_000_000_000, ordering: .relaxed)
-    }
-
-    private func checkLater(after delay: Duration) {
-        keepAlive = loop.schedule(after: delay) { self.checkAlive() }
-    }
-
-    /// One timer per connection, set again when it fires: what arrives meanwhile only notes the time.
-    private func checkAlive() {
-        guard state == .open, let interval = limits.pingInterval else { return }
-        let silence = lastActivity.duration(to: loop.clock.now)
-        // While reading is paused on our account a Pong could not be seen.
-        if silence < interval || isReadingPaused {
-            pingSentAt = nil
-            return checkLater(after: isReadingPaused ? interval : interval - silence)
-        }
-        if let pingSentAt, lastActivity < pingSentAt {
-            lose("no answer to a ping")
-            connection?.close()
-            return
-        }
-        pingSentAt = loop.clock.now
-        wire.ping([])
-        connection?.flushLater()
-        checkLater(after: limits.pongTimeout)
-    }
-
-    // MARK: - Ending
-
-    /// Begins the closing handshake. Messages that wait for no task any more are forgotten.
-    func close(_ code: CloseCode, _ reason: String) {
-        if state == .connecting { try? accept(subprotocol: nil, headers: Headers()) }
-        guard state == .open, wire.close(code, reason) else { return }
-        end(WebSocketDisconnect(code: code, reason: reason), state: .closing)
-        inbox = Inbox()
-        connection?.flushLater()
-        loop.runSoon { self.resumeReading() }
-        // §7.1.1: a peer that does not answer is not waited for without end.
-        keepAlive = loop.schedule(after: limits.closeTimeout) { self.connection?.close() }
-    }
-
-    /// Closes an open WebSocket with 1001, and refuses one whose handshake is not answered yet.
-    func shutDown() {
-        if state == .connecting {
-            let response = try? Response.text("The server is shutting down.\n", status: 503).encoded()
-            try? reject(response ?? [])
-        } else {
-            close(.goingAway, "Server is shutting down")
-        }
-    }
-
-    /// Cuts the connection without a Close frame.
-    func abort() {
-        lose("the connection was cut")
-        connection?.close()
-    }
-
-    private func lose(_ reason: String) { end(WebSocketDisconnect(code: .abnormalClosure, reason: reason)) }
-
-    /// Tells everyone who waits that the connection is over. The first reason counts.
-    private func end(_ disconnect: WebSocketDisconnect, state newState: WebSocket.State = .closed) {
-        if state == .closed { return }
-        state = newState
-        loop.cancel(keepAlive)
-        keepAlive = nil
-        let reason = self.disconnect ?? disconnect
-        self.disconnect = reason
-        publicState.withLock {
-            $0.state = newState
-            $0.disconnect = reason
-        }
-        if inbox.isEmpty || newState == .closing {
-            receiver?.continuation.resume(throwing: reason)
-            receiver = nil
-        }
-        let waiting = senders
-        senders = []
-        for sender in waiting { sender.continuation.resume(throwing: reason) }
-    }
-
-    /// Calls `action` when the socket is closed, at once if it is.
-    func onClosed(_ action: @escaping () -> Void) {
-        if connection == nil { action() } else { whenClosed = action }
-    }
-}
-
-/// A suspended call, by number so that its cancellation finds it.
-struct Waiter<Value> {
-    var id: UInt64
-    var continuation: UnsafeContinuation<Value, any Error>
-}
-
-/// Received messages in order.
-struct Inbox {
-    private var messages: ContiguousArray<Message?> = []
-    private var head = 0
-    private(set) var byteCount = 0
-
-    var count: Int { messages.count - head }
-    var isEmpty: Bool { messages.isEmpty }
-    /// Places taken up, those of messages that are gone included.
-    var places: Int { messages.count }
-
-    @inline(__always)
-    mutating func append(_ message: Message) {
-        byteCount += message.byteCount
-        messages.append(message)
-    }
-
-    @inline(__always)
-    mutating func popFirst() -> Message? {
-        if messages.isEmpty { return nil }
-        let message = messages[head]
-        messages[head] = nil
-        head += 1
-        if head == messages.count {
-            messages.removeAll(keepingCapacity: messages.count <= 64)
-            head = 0
-        } else if head >= 64 {
-            // An inbox that is never quite empty must not grow with every message that passes through it.
-            messages.removeFirst(head)
-            head = 0
-        }
-        byteCount -= message?.byteCount ?? 0
-        return message
-    }
-}
-
-extension Message {
-    fileprivate var byteCount: Int {
-        switch self {
-        case .text(let text): text.utf8.count
-        case .binary(let bytes): bytes.count
-        }
     }
 }

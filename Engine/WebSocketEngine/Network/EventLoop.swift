@@ -20,6 +20,7 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var generation: UInt32 = 0
     private var unflushed: ContiguousArray<Connection> = []
     private var isStopped = false
+    private let stopped = Atomic(false)
 
     /// What other threads hand over.
     private struct Inbox {
@@ -81,6 +82,9 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// Ends the loop's thread after what it is doing now. Tasks that still prefer this loop never run again.
     package func stop() { execute { self.isStopped = true } }
 
+    /// True when the loop's thread has ended: what is handed over now waits forever. From any thread.
+    var hasStopped: Bool { stopped.load(ordering: .acquiring) }
+
     private func wake() {
         if !wakeupIsDue.exchange(true, ordering: .acquiringAndReleasing) { poller.wake() }
     }
@@ -113,13 +117,14 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
             flush()
         }
         clock.removeObserver(observer)
+        stopped.store(true, ordering: .releasing)
         csystem_set_current_loop(nil)
     }
 
     /// Runs tasks until none is ready, but no more than so many: tasks that keep waking each other must not keep
     /// the loop from its sockets.
     func runJobs() {
-        var budget = 4096
+        var budget = 512
         while budget > 0, let job = jobs.popFirst() {
             job.runSynchronously(on: asUnownedTaskExecutor())
             budget -= 1

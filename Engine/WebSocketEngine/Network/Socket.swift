@@ -78,8 +78,8 @@ struct Socket: Sendable {
         return addresses
     }
 
-    /// A socket that listens on the first usable address of `host`. Port 0 takes any free one.
-    static func listening(host: String, port: Int) throws(SystemError) -> Socket {
+    /// A socket at the first address of `host`, which does not listen yet. Port 0 takes any free one.
+    static func bound(host: String, port: Int) throws(SystemError) -> Socket {
         let action = "listen on \(host):\(port)"
         guard let address = try resolve(host, port: port).first else {
             throw SystemError(action, code: EADDRNOTAVAIL)
@@ -90,12 +90,17 @@ struct Socket: Sendable {
         // A server that restarts may take its port again although old connections linger in TIME_WAIT.
         socket.setOption(SOL_SOCKET, SO_REUSEADDR, 1)
         let bound = address.withPointer { bind(descriptor, $0, address.length) }
-        guard bound == 0, listen(descriptor, 1024) == 0 else {
+        guard bound == 0 else {
             let error = SystemError(action)
             socket.close()
             throw error
         }
         return socket
+    }
+
+    /// From now on the system accepts connections on a bound socket, up to so many ahead of us.
+    func startListening() throws(SystemError) {
+        guard listen(descriptor, 1024) == 0 else { throw SystemError("listen on port \(localPort)") }
     }
 
     /// A socket whose connection to the address is under way.
