@@ -25,7 +25,7 @@ public struct Check {
         var steps: [String] = []
         var failure: Failure?
         do {
-            let room = try Classroom(loops: loops, makeApplication)
+            let room = try Classroom(loops: loops, standardError: capture, makeApplication)
             defer {
                 steps = room.transcript.rendered()
                 room.dismiss()
@@ -39,7 +39,7 @@ public struct Check {
         } catch {
             failure = Failure(.wrong, ["the check itself failed: \(error)"])
         }
-        let said = capture.finish()
+        let said = capture.finish(failed: failure != nil)
         guard var failure else { return nil }
         if failure.verdict == .crashed { failure.findings += crashFindings(said) }
         return report(level, rule, failure, steps)

@@ -8,7 +8,8 @@ import WebSocketEngine
 /// The check runs on the test's own thread and blocks; the server runs on threads of its own. So a handler that
 /// loops, blocks or traps cannot keep the check from ending on time and telling what happened.
 public final class Classroom {
-    let transcript = Transcript()
+    let transcript: Transcript
+    let standardError: StandardErrorCapture?
     /// The application under test; its clock stands still if the check asked for manual time.
     public let application: Application
     let server: Server
@@ -33,7 +34,12 @@ public final class Classroom {
     private static let hasWaitedInVain = Atomic(false)
 
     /// Starts a level's server on a free port, with so many event loops.
-    init(loops: Int = 1, _ makeApplication: @escaping @Sendable () -> Application) throws {
+    init(
+        loops: Int = 1, transcript: Transcript = Transcript(), standardError: StandardErrorCapture? = nil,
+        _ makeApplication: @escaping @Sendable () -> Application
+    ) throws {
+        self.transcript = transcript
+        self.standardError = standardError
         let crashesBefore = CrashGuard.count
         let shared = Shared()
         // A thread of its own: makeApplication() is the student's code too and may do anything.
@@ -68,6 +74,8 @@ public final class Classroom {
         case .success((let application, let server))?:
             self.application = application
             self.server = server
+        case .failure(let missing as NotImplemented)?:
+            throw Failure(missing)
         case .failure(let error)?:
             throw Failure(.wrong, ["the server did not start: \(error)"])
         case nil:
@@ -140,11 +148,12 @@ public final class Classroom {
         }
     }
 
-    /// A handshake that is sent and not answered yet.
+    /// A handshake that is not answered yet.
     struct OpeningHandshake {
         var name: String
         var path: String
         var key: String
+        var request: [UInt8]
         var wire: Wire
     }
 
@@ -152,7 +161,17 @@ public final class Classroom {
         _ name: String, _ path: String, headers: [String: String] = [:], subprotocols: [String] = [],
         receiveBuffer: Int? = nil
     ) throws -> OpeningHandshake {
-        transcript.add(name, "connects to \(path)")
+        let handshake = try dial(
+            name, path, headers: headers, subprotocols: subprotocols, receiveBuffer: receiveBuffer)
+        send(handshake)
+        return handshake
+    }
+
+    /// A handshake whose TCP connection is open, and whose request is not sent yet.
+    func dial(
+        _ name: String, _ path: String, headers: [String: String] = [:], subprotocols: [String] = [],
+        receiveBuffer: Int? = nil
+    ) throws -> OpeningHandshake {
         let key = Handshake.makeKey()
         var fields = Headers()
         for (name, value) in headers.sorted(by: { $0.key < $1.key }) { fields.add(name, value) }
@@ -161,8 +180,12 @@ public final class Classroom {
         guard let wire = Wire(port: port, receiveBuffer: receiveBuffer) else {
             throw explain(wrong: ["the server does not listen any more"], "")
         }
-        wire.send(request)
-        return OpeningHandshake(name: name, path: path, key: key, wire: wire)
+        return OpeningHandshake(name: name, path: path, key: key, request: request, wire: wire)
+    }
+
+    func send(_ handshake: OpeningHandshake) {
+        transcript.add(handshake.name, "connects to \(handshake.path)")
+        handshake.wire.send(handshake.request)
     }
 
     private func readAnswer(to request: OpeningHandshake) throws -> (HTTPAnswer, surplus: [UInt8]) {
@@ -221,7 +244,7 @@ public final class Classroom {
         }
     }
 
-    private func request(
+    func request(
         _ method: String, _ path: String, body: [UInt8]?, headers: [String: String] = [:],
         silently: Bool = false
     ) throws -> HTTPAnswer {
@@ -339,8 +362,7 @@ public final class Classroom {
     private func notStarted() -> Failure? {
         let errors = shared.reports.withLock { $0.errors }
         guard let missing = errors.lazy.compactMap({ $0.error as? NotImplemented }).first else { return nil }
-        return Failure(
-            .notStarted, ["to be written: \(missing.task)"], place: (missing.file, missing.line))
+        return Failure(missing)
     }
 
     private func handlerErrors() -> [String] {

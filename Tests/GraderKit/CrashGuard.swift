@@ -76,18 +76,32 @@ final class StandardErrorCapture {
         if let file { dup2(fileno(file), 2) }
     }
 
+    /// What was written since the last call. A check that asks expects something, so that none of it is passed on
+    /// unless the check fails.
+    func next() -> String {
+        isExpected = true
+        let text = read(from: position)
+        position += text.utf8.count
+        return text
+    }
+
+    private var isExpected = false
+    private var position = 0
+
+    private func read(from start: Int) -> String {
+        guard let file else { return "" }
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        let count = pread(fileno(file), &buffer, buffer.count, off_t(start))
+        return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+    }
+
     /// Puts the standard error back and returns what was written, after passing it on.
-    func finish() -> String {
-        var text = ""
-        if let file {
-            var buffer = [UInt8](repeating: 0, count: 64 * 1024)
-            let count = pread(fileno(file), &buffer, buffer.count, 0)
-            text = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-            fclose(file)
-        }
+    func finish(failed: Bool) -> String {
+        let text = read(from: 0)
+        if let file { fclose(file) }
         dup2(original, 2)
         close(original)
-        if !text.isEmpty { FileHandle.standardError.write(Data(text.utf8)) }
+        if !text.isEmpty, failed || !isExpected { FileHandle.standardError.write(Data(text.utf8)) }
         return text
     }
 }

@@ -46,4 +46,21 @@ extension Classroom {
         }
         return result
     }
+
+    /// Connects clients while others do something: the server finds all of it in one turn of its loop, in this order:
+    /// step 0, the first client's handshake, step 1, the second one's … All must succeed.
+    public func connectAmid(
+        _ clients: [(name: String, path: String)], step: (Int) throws -> Void, _ hint: String = ""
+    ) throws -> [Client] {
+        let handshakes = try clients.map { try dial($0.name, $0.path) }
+        // Newcomers are taken in order: once this one is answered, all of them are in.
+        _ = try request("GET", "/", body: nil, silently: true)
+        try simultaneously {
+            for (index, handshake) in handshakes.enumerated() {
+                try step(index)
+                send(handshake)
+            }
+        }
+        return try handshakes.map { try open($0, hint) }
+    }
 }
