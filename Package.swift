@@ -18,6 +18,7 @@ let allLevels = [
     "06-Authentication",
     "07-CloseCodes",
     "08-PrivateMessages",
+    "09-History",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])

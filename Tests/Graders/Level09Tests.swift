@@ -1,0 +1,358 @@
+import Foundation
+import GraderKit
+import Level09
+import WebSocketEngine
+import XCTest
+
+/// Level 09 – History. Chapter 9 of Course.md.
+final class Level09Tests: XCTestCase {
+    func testAJoinerGetsTheHistoryFirst() throws {
+        try check("a joiner gets the history, then its own join, then what happens from now on") { room, _ in
+            let ana = try room.connect("ana", to: "/ws/rooms/tea/ana")
+            try ana.expect(json: .history("tea", []), "the history is sent always, also an empty one")
+            try ana.expect(json: .system("ana joined", "tea", "ana"), "the joiner hears its own join as well")
+            try ana.send("one")
+            try ana.expect(json: .message("one", "tea", "ana"))
+            let ben = try room.connect("ben", to: "/ws/rooms/tea/ben")
+            try ben.expect(json: .history("tea", [.message("one", "tea", "ana")]), "the history comes first")
+            for client in [ben, ana] { try client.expect(json: .system("ben joined", "tea", "ben")) }
+            try ben.send("two")
+            for client in [ben, ana] { try client.expect(json: .message("two", "tea", "ben")) }
+            ben.drop()
+            try ana.expect(json: .system("ben left", "tea", "ben"), "those who stay are told")
+        }
+    }
+
+    func testTheHistoryIsTheLast50OldestFirst() throws {
+        try check("the history is the last 50 messages, oldest first") { room, _ in
+            let ana = try enter(room, "tea", "ana")
+            for number in 1...50 { try say("\(number)", ana) }
+            try enter(room, "tea", "ben", after: (1...50).map { "\($0)" })
+            for number in 51...61 { try ana.send("\(number)") }
+            try ana.expect(json: .system("ben joined", "tea", "ben"))
+            for number in 51...61 { try ana.expect(json: .message("\(number)", "tea", "ana")) }
+            try enter(room, "tea", "cy", after: (12...61).map { "\($0)" }, "the last 50, and no more")
+        }
+    }
+
+    func testOnlyMessagesAreHistory() throws {
+        try check("the history holds messages as they were sent; notices and binary are none") {
+            room, folder in
+            let ana = try enter(room, "tea", "ana")
+            try say("one", ana)
+            try enter(room, "tea", "ben", after: ["one"]).close()
+            try ana.expect(json: .system("ben joined", "tea", "ben"))
+            try ana.expect(json: .system("ben left", "tea", "ben"))
+            try ana.send([1, 2, 3])
+            try say("two", ana)
+            try enter(room, "tea", "cy", after: ["one", "two"], "who came and went is no history")
+            try room.restarted(folder.copy().application) { room in
+                _ = try enter(room, "tea", "dan", after: ["one", "two"], "who came and went is no history")
+            }
+        }
+    }
+
+    func testEveryRoomHasItsOwnHistory() throws {
+        try check("every room has a history of its own, also after a restart") { room, folder in
+            // Percent-encoded: a slash, two dots, a line break and a quotation mark belong to the name.
+            let rooms = ["tea", "Tea", "a%2Fb", "a_b", "..%2F..%2Fx", "%C3%A9%0A%22"]
+            for path in rooms { try say("in \(path)", try enter(room, path, "ana")) }
+            for path in rooms { try enter(room, path, "ben", after: ["in \(path)"]) }
+            try room.restarted(folder.copy().application) { room in
+                for path in rooms {
+                    _ = try enter(
+                        room, path, "cy", after: ["in \(path)"], "a room is known by its whole name")
+                }
+            }
+        }
+    }
+
+    func testAnEmptyRoomKeepsItsHistory() throws {
+        try check("a room that nobody is in any more keeps its history") { room, _ in
+            let ana = try enter(room, "tea", "ana")
+            let ben = try enter(room, "tea", "ben")
+            try ana.expect(json: .system("ben joined", "tea", "ben"))
+            try say("one", ana)
+            try ana.close()
+            try ben.expect(json: .message("one", "tea", "ana"))
+            try ben.expect(json: .system("ana left", "tea", "ana"))
+            try ben.close()
+            // The server may learn a moment later that ben has left; in between and after, the history is the same.
+            for number in 1...5 {
+                try enter(
+                    room, "tea", "cy \(number)", at: "cy", after: ["one"], "members leave, messages stay"
+                ).close()
+            }
+        }
+    }
+
+    func testNothingIsLostOrDoubledForOneWhoJoinsWhileOthersTalk() throws {
+        try check("who joins while others talk misses nothing and gets nothing twice") { room, _ in
+            let hint = "send the history and list the socket in one step, without an await between the two"
+            let talkers = try (1...4).map { try room.connect("Talker \($0)", to: "/ws/rooms/tea/t\($0)") }
+            for talker in talkers { while try talker.receiveJSON()["user"] != .string(user(talker)) {} }
+            try talkers[0].send("first")
+            while try talkers[0].receiveJSON()["message"] != "first" {}
+            let joiners = try room.connectAmid(
+                (1...8).map { ("Joiner \($0)", "/ws/rooms/tea/j\($0)") },
+                step: { step in for talker in talkers { try talker.send("\(user(talker)) \(step)") } }, hint)
+            // Every join is over when the joiner has its history; so this message is the last for everybody.
+            let histories = try joiners.map { joiner in
+                let history = try joiner.expect(json: ["type": "history", "room": "tea"], hint)["messages"]
+                return (history?.array ?? []).compactMap { $0["message"]?.string }
+            }
+            try talkers[0].send("last")
+            let truth = try ["first"] + messages(of: talkers[0])
+            for (joiner, history) in zip(joiners, histories) {
+                let got = try history + messages(of: joiner)
+                if got == truth { continue }
+                let missing = truth.filter { !got.contains($0) }
+                throw room.wrong(
+                    "expected \(joiner.name) to get every message once, in the history or after it",
+                    missing.isEmpty
+                        ? "     got some twice or in another order: \(got)" : "     missing: \(missing)",
+                    hint: hint)
+            }
+        }
+    }
+
+    // MARK: - The file
+
+    func testTheHistorySurvivesARestart() throws {
+        try check("a server that starts with the same directory has the same history, and adds to it") {
+            room, folder in
+            let ana = try enter(room, "tea", "ana")
+            for number in 1...30 { try say("\(number)", ana) }
+            let again = folder.copy()
+            try room.restarted(again.application) { room in
+                let ben = try enter(room, "tea", "ben", after: (1...30).map { "\($0)" })
+                for number in 31...60 { try say("\(number)", ben) }
+            }
+            try room.restarted(again.copy().application) { room in
+                _ = try enter(
+                    room, "tea", "cy", after: (11...60).map { "\($0)" },
+                    "a second restart: add at the end of the file, keep what is there, and load the last 50")
+            }
+        }
+    }
+
+    func testAMessageIsInTheFileBeforeAnybodyIsSentIt() throws {
+        try check("a message is in the file before anybody is sent it: kill -9 cannot take it back") {
+            room, folder in
+            let ana = try enter(room, "tea", "ana")
+            for number in 1...10 {
+                try say("\(number)", ana)
+                // What a kill would leave behind at this moment.
+                let copy = folder.copy()
+                try room.restarted(copy.application) { room in
+                    _ = try enter(
+                        room, "tea", "ben", after: (1...number).map { "\($0)" },
+                        "write first, then send; and leave nothing in a buffer of the process")
+                }
+            }
+        }
+    }
+
+    func testEveryTextComesBackAsItWas() throws {
+        try check("every text comes back from the file as it was") { room, folder in
+            let texts = [
+                "line\nbreak", "\r\n", "tab\tand\\backslash", "\"quoted\", {json}", "", "  ", "日本語 👩‍👩‍👧",
+                "\u{2028}\u{0}",
+                String(repeating: "long ", count: 4000),
+            ]
+            let ana = try enter(room, "tea", "ana")
+            for text in texts { try say(text, ana) }
+            try room.restarted(folder.copy().application) { room in
+                _ = try enter(
+                    room, "tea", "ben", after: texts, "a line of the file must not end inside a message")
+            }
+        }
+    }
+
+    func testTheFileOnlyGrowsAndStaysInItsDirectory() throws {
+        try check("the file only grows, and nothing is written outside of the directory") { room, folder in
+            let ana = try enter(room, "..%2F..%2Fescape", "..%2F..%2Fana")
+            for number in 1...55 { try say("\(number)", ana) }
+            let before = folder.files
+            if before.isEmpty {
+                throw room.wrong("there is no file in the data directory, which did not exist")
+            }
+            try say("56", ana)
+            for (name, bytes) in before where folder.files[name]?.starts(with: bytes) != true {
+                throw room.wrong(
+                    "the file \(name) was written anew",
+                    hint: "add the new message at the end, touch nothing else")
+            }
+            if folder.outside != [folder.name] {
+                throw room.wrong(
+                    "beside the data directory there is now \(folder.outside.filter { $0 != folder.name })",
+                    hint: "a room's name is chosen by a client: it must not become a path")
+            }
+        }
+    }
+
+    func testATornLastLineIsSkipped() throws {
+        try check("a write that was cut off at any byte costs this one message, with a warning") {
+            room, folder in
+            let ana = try enter(room, "tea", "ana")
+            for text in ["one", "two"] { try say(text, ana) }
+            let before = folder.files
+            try say("drei 👩‍👩‍👧 für €5", ana)
+            let after = folder.files
+            let texts = ["one", "two", "drei 👩‍👩‍👧 für €5"]
+            for (name, bytes) in after where bytes.count > before[name]?.count ?? 0 {
+                let start = before[name]?.count ?? 0
+                for end in start..<bytes.count {
+                    let torn = Folder(before.merging([name: bytes.prefix(end)]) { $1 })
+                    _ = room.standardErrorOutput()
+                    try room.restarted(torn.application) { room in
+                        let got = try history(try room.connect("ben", to: "/ws/rooms/tea/ben"))
+                        if got == texts.dropLast() || (end > start && got == texts) { return }
+                        throw room.wrong(
+                            "\(name) was cut off \(bytes.count - end) bytes before its end",
+                            "expected the history \(texts.dropLast())", "     got \(got)",
+                            hint: "only the torn line may be lost; its bytes may not even be UTF-8")
+                    }
+                    if end == (start + bytes.count) / 2, room.standardErrorOutput().isEmpty {
+                        throw room.wrong(
+                            "there was no warning on the standard error", hint: "a loss is never silent")
+                    }
+                }
+            }
+        }
+    }
+
+    func testWhatIsWrittenAfterATornLineIsKept() throws {
+        try check("what is said after a torn line survives the next restart") { room, folder in
+            let ana = try enter(room, "tea", "ana")
+            try say("one", ana)
+            let before = folder.files
+            try say("two", ana)
+            for (name, bytes) in folder.files where bytes.count > before[name]?.count ?? 0 {
+                let start = before[name]?.count ?? 0
+                for end in [0, start / 2, start - 1, start + 1, (start + bytes.count) / 2, bytes.count - 1] {
+                    let torn = Folder(before.merging([name: bytes.prefix(end)]) { $1 })
+                    let kept = try room.restarted(torn.application) { room in
+                        let ben = try room.connect("ben", to: "/ws/rooms/tea/ben")
+                        let kept = try history(ben)
+                        try ben.expect(json: .system("ben joined", "tea", "ben"))
+                        for text in ["three", "four"] { try say(text, ben) }
+                        return kept
+                    }
+                    _ = room.standardErrorOutput()
+                    try room.restarted(torn.copy().application) { room in
+                        _ = try enter(
+                            room, "tea", "cy", after: kept + ["three", "four"],
+                            "the next message must not be glued to the torn line: that would cost it too")
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: - Steps
+
+    /// A check whose server has a new directory that does not exist yet.
+    private func check(_ rule: String, _ script: (Classroom, Folder) throws -> Void) throws {
+        let folder = Folder()
+        try grade(History.self, rule, makeApplication: folder.application) { try script($0, folder) }
+    }
+
+    /// Joins a room whose history must be these texts, and takes the own join notice.
+    @discardableResult
+    private func enter(
+        _ room: Classroom, _ path: String, _ name: String, at user: String? = nil,
+        after texts: [String]? = nil,
+        _ hint: String = ""
+    ) throws -> Client {
+        let client = try room.connect(name, to: "/ws/rooms/\(path)/\(user ?? name)")
+        let got = try history(client)
+        if let texts, got != texts {
+            throw room.wrong("expected the history \(texts)", "     got \(got)", hint: hint)
+        }
+        while try client.receiveJSON(wanted: "the join notice")["type"] != "system" {}
+        return client
+    }
+
+    /// The texts of the history, which is the next message.
+    private func history(_ client: Client) throws -> [String] {
+        let event = try client.expect(
+            json: ["type": "history"], "the history is the first that a joiner is sent")
+        return (event["messages"]?.array ?? []).map { $0["message"]?.string ?? "?" }
+    }
+
+    private func say(_ text: String, _ client: Client) throws {
+        try client.send(text)
+        try client.expect(json: ["type": "message", "message": .string(text)])
+    }
+
+    /// The texts of the messages up to "last".
+    private func messages(of client: Client) throws -> [String] {
+        var texts: [String] = []
+        while texts.last != "last" {
+            let event = try client.receiveJSON()
+            if event["type"] == "message" { texts.append(event["message"]?.string ?? "?") }
+        }
+        return texts
+    }
+
+    private func user(_ client: Client) -> String { String(client.path.split(separator: "/").last ?? "") }
+}
+
+/// A data directory, which is removed in the end.
+private final class Folder: Sendable {
+    let name = "data"
+    private let parent = FileManager.default.temporaryDirectory.path + "/level09-\(UUID().uuidString)"
+    private var path: String { "\(parent)/deep/\(name)" }
+
+    /// A directory that does not exist.
+    init() {}
+
+    /// A directory with these files.
+    init(_ files: [String: Data]) {
+        for (name, bytes) in files {
+            let file = URL(fileURLWithPath: "\(path)/\(name)")
+            try? FileManager.default.createDirectory(
+                at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+            try? bytes.write(to: file)
+        }
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: parent) }
+
+    /// Makes a server that keeps its files here.
+    var application: @Sendable () -> Application { { History.makeApplication(data: self.path) } }
+
+    /// Every file, by its path inside the directory.
+    var files: [String: Data] {
+        var files: [String: Data] = [:]
+        for name in FileManager.default.enumerator(atPath: path)?.compactMap({ $0 as? String }) ?? [] {
+            files[name] = (try? FileHandle(forReadingFrom: URL(fileURLWithPath: "\(path)/\(name)")))?
+                .readDataToEndOfFile()
+        }
+        return files
+    }
+
+    /// What a process that is killed now leaves behind.
+    func copy() -> Folder { Folder(files) }
+
+    /// The names of everything around the directory.
+    var outside: [String] {
+        let all = FileManager.default.enumerator(atPath: parent)?.compactMap { $0 as? String } ?? []
+        return all.filter { $0 != "deep" && !$0.hasPrefix("deep/data/") }.map {
+            $0.replacing("deep/", with: "")
+        }
+    }
+}
+
+extension JSONValue {
+    fileprivate static func system(_ message: String, _ room: String, _ user: String) -> JSONValue {
+        ["type": "system", "room": .string(room), "user": .string(user), "message": .string(message)]
+    }
+    fileprivate static func message(_ message: String, _ room: String, _ user: String) -> JSONValue {
+        ["type": "message", "room": .string(room), "user": .string(user), "message": .string(message)]
+    }
+    fileprivate static func history(_ room: String, _ messages: [JSONValue]) -> JSONValue {
+        ["type": "history", "room": .string(room), "messages": .array(messages)]
+    }
+}
