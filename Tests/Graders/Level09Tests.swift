@@ -327,8 +327,8 @@ private final class Folder: Sendable {
     var files: [String: Data] {
         var files: [String: Data] = [:]
         for name in FileManager.default.enumerator(atPath: path)?.compactMap({ $0 as? String }) ?? [] {
-            files[name] = (try? FileHandle(forReadingFrom: URL(fileURLWithPath: "\(path)/\(name)")))?
-                .readDataToEndOfFile()
+            // A folder is no Data.
+            files[name] = try? Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)"))
         }
         return files
     }
