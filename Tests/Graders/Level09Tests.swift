@@ -197,9 +197,9 @@ final class Level09Tests: XCTestCase {
             let ana = try enter(room, "tea", "ana")
             for text in ["one", "two"] { try say(text, ana) }
             let before = folder.files
-            try say("drei 👩‍👩‍👧 für €5", ana)
+            try say("€5 👍", ana)
             let after = folder.files
-            let texts = ["one", "two", "drei 👩‍👩‍👧 für €5"]
+            let texts = ["one", "two", "€5 👍"]
             for (name, bytes) in after where bytes.count > before[name]?.count ?? 0 {
                 let start = before[name]?.count ?? 0
                 for end in start..<bytes.count {
