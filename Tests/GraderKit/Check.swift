@@ -21,6 +21,7 @@ public struct Check {
         _ = CrashGuard.install
         CrashGuard.isChecking = true
         defer { CrashGuard.isChecking = false }
+        Patience.begin(level: L.number)
         let capture = StandardErrorCapture()
         var steps: [String] = []
         var failure: Failure?

@@ -30,7 +30,7 @@ extension Classroom {
     public func expect(_ what: String, _ hint: String = "", until condition: () -> Bool) throws {
         let deadline = Date().addingTimeInterval(patience)
         while !condition() {
-            if hasCrashed || Date() >= deadline { throw explain(silence: "expected that \(what)", hint) }
+            if isHopeless || Date() >= deadline { throw explain(silence: "expected that \(what)", hint) }
             usleep(1000)
         }
     }

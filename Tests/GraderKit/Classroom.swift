@@ -28,10 +28,8 @@ public final class Classroom {
         let signal = DispatchSemaphore(value: 0)
     }
 
-    /// How long a client waits, in seconds. After the first check that had to wait in vain, the others wait less:
-    /// what hangs in one check mostly hangs in all, and the whole verdict should come within ten seconds.
-    var patience: Double { Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.3 : 3 }
-    private static let hasWaitedInVain = Atomic(false)
+    /// How long a client waits, in seconds.
+    var patience: Double { Patience.forAnswers }
 
     /// Starts a level's server on a free port, with so many event loops.
     init(
@@ -60,13 +58,13 @@ public final class Classroom {
                 shared.signal.signal()
             }
         }
-        let deadline = Date().addingTimeInterval(Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.4 : 4)
+        let deadline = Date().addingTimeInterval(Patience.forStart)
         while shared.signal.wait(timeout: .now() + .milliseconds(20)) == .timedOut {
             if CrashGuard.count > crashesBefore {
                 throw Failure(.crashed, ["makeApplication() crashed"])
             }
             if Date() >= deadline {
-                Self.hasWaitedInVain.store(true, ordering: .relaxed)
+                Patience.hungAtStart()
                 throw Failure(.timedOut, ["makeApplication() or a startup hook did not return"])
             }
         }
@@ -231,9 +229,9 @@ public final class Classroom {
                 transcript.add("GET \(path)", "answers \(got.text)")
                 return got
             }
-            if Date() >= deadline || hasCrashed {
+            if isHopeless || Date() >= deadline {
                 transcript.add("GET \(path)", "answers \(answer.status) \(answer.text)")
-                Self.hasWaitedInVain.store(true, ordering: .relaxed)
+                if !isHopeless { Patience.waitedInVain() }
                 throw explain(
                     wrong: [
                         "expected GET \(path) to answer \(json.text)",
@@ -279,7 +277,7 @@ public final class Classroom {
             case .end:
                 throw explain(wrong: ["the server ended the connection instead of answering"], "")
             case .nothing:
-                if hasCrashed || Date() >= deadline {
+                if isHopeless || Date() >= deadline {
                     throw explain(
                         silence: isHandshake
                             ? "the handshake was not answered" : "the request was not answered")
@@ -306,7 +304,7 @@ public final class Classroom {
     public func advance(by duration: Duration, onceAsleep sleepers: Int = 0, _ hint: String = "") throws {
         let deadline = Date().addingTimeInterval(patience)
         while clock.sleeperCount < sleepers {
-            if hasCrashed || Date() >= deadline {
+            if isHopeless || Date() >= deadline {
                 throw explain(
                     silence:
                         "nobody sleeps on the application's clock: use app.clock.sleep(for:), not Task.sleep",
@@ -329,6 +327,9 @@ public final class Classroom {
 
     var hasCrashed: Bool { CrashGuard.count > crashesBefore }
 
+    /// True when waiting on would be for nothing: the server has crashed, or its code is not written yet.
+    var isHopeless: Bool { hasCrashed || notStarted() != nil }
+
     /// Something else came than was expected.
     func explain(wrong findings: [String], _ hint: String) -> Failure {
         if hasCrashed { return Failure(.crashed, findings) }
@@ -346,7 +347,7 @@ public final class Classroom {
         let waited = String(format: "%g s", patience)
         let findings = ["\(what), but nothing came within \(waited)"] + handlerErrors()
         let isBlocked = !loopsAnswer()
-        Self.hasWaitedInVain.store(true, ordering: .relaxed)
+        Patience.waitedInVain()
         if isBlocked {
             return Failure(
                 .blocked,
@@ -372,7 +373,7 @@ public final class Classroom {
     /// True if every event loop still takes work.
     private func loopsAnswer() -> Bool {
         let answered = DispatchSemaphore(value: 0)
-        let patience = Self.hasWaitedInVain.load(ordering: .relaxed) ? 0.1 : 0.3
+        let patience = Patience.forLoops
         for loop in server.eventLoops { loop.execute { answered.signal() } }
         return server.eventLoops.allSatisfy { _ in answered.wait(timeout: .now() + patience) == .success }
     }

@@ -149,7 +149,7 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
         guard let connection else { return }
         server.loop.cancel(deadline)
         isAnswering = true
-        let session = WebSocketSession(role: .server, limits: server.limits, loop: server.loop)
+        let session = WebSocketSession(role: .server, limits: server.sharedLimits, loop: server.loop)
         session.takeOver(connection, surplus: buffer) { subprotocol, headers in
             Handshake.response(key: key, subprotocol: subprotocol, headers: headers)
         }

@@ -69,7 +69,8 @@ extension Application {
 final class ServerLoop: @unchecked Sendable {
     let loop: EventLoop
     let configuration: Application.Configuration
-    var limits: Limits { configuration.limits }
+    let sharedLimits: SharedLimits
+    var limits: Limits { _read { yield sharedLimits.value } }
     private(set) var isShuttingDown = false
 
     private var listener: Listener?
@@ -86,6 +87,7 @@ final class ServerLoop: @unchecked Sendable {
     init(_ loop: EventLoop, _ configuration: Application.Configuration) {
         self.loop = loop
         self.configuration = configuration
+        sharedLimits = SharedLimits(configuration.limits)
     }
 
     // MARK: - Connections
@@ -123,7 +125,6 @@ final class ServerLoop: @unchecked Sendable {
 
     /// Runs the handler of a new WebSocket, inside the middleware.
     func begin(_ socket: WebSocket, _ handler: @escaping Application.WebSocketHandler) {
-        let session = socket.session
         let id = ObjectIdentifier(socket)
         conversations[id] = Conversation(socket: socket)
         var chain = handler
@@ -131,19 +132,12 @@ final class ServerLoop: @unchecked Sendable {
             let inner = chain
             chain = { try await middleware($0, inner) }
         }
-        let deadline = loop.schedule(after: limits.handshakeTimeout) {
-            // The handler has had its time to accept.
-            if session.state == .connecting { session.abort() }
-        }
         let whole = chain
         conversations[id]?.task = Task(executorPreference: loop) {
             var failure: (any Error)?
             do { try await whole(socket) } catch { failure = error }
             let error = failure
-            self.loop.run {
-                self.loop.cancel(deadline)
-                self.handlerEnded(socket, error)
-            }
+            self.loop.run { self.handlerEnded(socket, error) }
         }
     }
 

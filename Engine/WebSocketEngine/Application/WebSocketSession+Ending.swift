@@ -9,7 +9,7 @@ extension WebSocketSession {
         connection?.flushLater()
         loop.runSoon { self.resumeReading() }
         // §7.1.1: a peer that does not answer is not waited for without end.
-        keepAlive = loop.schedule(after: limits.closeTimeout) { self.connection?.close() }
+        timer = loop.schedule(after: limits.closeTimeout) { self.connection?.close() }
     }
 
     /// Closes an open WebSocket with 1001, and refuses one whose handshake is not answered yet.
@@ -34,8 +34,8 @@ extension WebSocketSession {
     func end(_ disconnect: WebSocketDisconnect, state newState: WebSocket.State = .closed) {
         if state == .closed { return }
         state = newState
-        loop.cancel(keepAlive)
-        keepAlive = nil
+        loop.cancel(timer)
+        timer = nil
         let reason = self.disconnect ?? disconnect
         self.disconnect = reason
         publicState.withLock {

@@ -12,7 +12,7 @@ extension WebSocketSession {
     }
 
     func checkLater(after delay: Duration) {
-        keepAlive = loop.schedule(after: delay) { self.checkAlive() }
+        timer = loop.schedule(after: delay) { self.checkAlive() }
     }
 
     /// One timer per connection, set again when it fires: what arrives meanwhile only notes the time.

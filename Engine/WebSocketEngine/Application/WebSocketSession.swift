@@ -6,7 +6,8 @@ import Synchronization
 /// called there unless it says otherwise. That, and not the compiler, makes it `Sendable`.
 final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     let loop: EventLoop
-    let limits: Limits
+    private let sharedLimits: SharedLimits
+    var limits: Limits { _read { yield sharedLimits.value } }
     /// Holds the session until the socket is closed, and is held by it.
     private(set) var connection: Connection?
     var wire: WebSocketProtocol
@@ -25,7 +26,8 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     var cancelledWaits: Set<UInt64> = []
     let lastWaitID = Atomic<UInt64>(0)
 
-    var keepAlive: TimerQueue.ID?
+    /// The one timer of a connection: the end of the handshake, then of silence, then of the closing handshake.
+    var timer: TimerQueue.ID?
     var pingSentAt: ServerClock.Instant?
     let lastActivityNanoseconds = Atomic<Int64>(0)
     var whenClosed: (() -> Void)?
@@ -41,10 +43,10 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     var state = WebSocket.State.connecting
     var disconnect: WebSocketDisconnect?
 
-    init(role: WebSocketProtocol.Role, limits: Limits, loop: EventLoop) {
-        self.limits = limits
+    init(role: WebSocketProtocol.Role, limits: SharedLimits, loop: EventLoop) {
+        sharedLimits = limits
         self.loop = loop
-        wire = WebSocketProtocol(role: role, limits: limits)
+        wire = WebSocketProtocol(role: role, limits: limits.value)
     }
 
     // MARK: - The handshake
@@ -56,6 +58,8 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     ) {
         self.makeResponse = makeResponse
         takeOver(connection, surplus: surplus)
+        // The handler has its time to accept.
+        timer = loop.schedule(after: limits.handshakeTimeout) { self.abort() }
     }
 
     /// Takes a client's connection over, whose handshake is complete.
@@ -97,6 +101,7 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
             $0.subprotocol = subprotocol
         }
         noteActivity()
+        loop.cancel(timer)
         if let interval = limits.pingInterval { checkLater(after: interval) }
         connection?.flushLater()
         loop.runSoon { self.resumeReading() }

@@ -69,7 +69,7 @@ final class ClientHandshake: ConnectionDelegate, @unchecked Sendable {
         loop.cancel(deadline)
         self.connection = nil
         self.continuation = nil
-        let session = WebSocketSession(role: .client, limits: limits, loop: loop)
+        let session = WebSocketSession(role: .client, limits: SharedLimits(limits), loop: loop)
         let request = Request(clientOf: target, headers: headers, server: connection.peer)
         let socket = WebSocket(session: session, request: request)
         session.takeOver(connection, surplus: surplus, subprotocol: head.headers["Sec-WebSocket-Protocol"])

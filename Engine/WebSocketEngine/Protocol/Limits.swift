@@ -66,3 +66,9 @@ public struct Limits: Sendable, Equatable {
     /// one slow reader must not delay the others, nor grow without bound.
     public var broadcastHighWater = 1 << 20
 }
+
+/// One copy of the limits for all connections of a server: in each of them they would be half of its memory.
+final class SharedLimits: Sendable {
+    let value: Limits
+    init(_ value: Limits) { self.value = value }
+}

@@ -31,7 +31,9 @@ package struct WebSocketProtocol: Sendable {
     /// Bytes for the peer, in order.
     package var output = SendQueue()
 
-    private let limits: Limits
+    private let maximumMessageBytes: Int
+    private let maximumFragments: Int
+    private let highWater: Int
     /// Header bytes of a frame that has not arrived up to its payload yet.
     private var partialHeader: [UInt8] = []
     /// The frame whose payload is arriving, and how much of it has.
@@ -46,7 +48,9 @@ package struct WebSocketProtocol: Sendable {
 
     package init(role: Role, limits: Limits) {
         self.role = role
-        self.limits = limits
+        maximumMessageBytes = limits.messageBytes
+        maximumFragments = limits.messageFragments
+        highWater = limits.sendHighWater
     }
 
     // MARK: - Receiving
@@ -125,16 +129,16 @@ package struct WebSocketProtocol: Sendable {
                 throw ProtocolViolation(
                     .protocolError, "a continuation frame without a message to continue (§5.4)")
             }
-            if message.fragments >= limits.messageFragments {
+            if message.fragments >= maximumFragments {
                 throw ProtocolViolation(
-                    .messageTooBig, "a message has more than \(limits.messageFragments) fragments")
+                    .messageTooBig, "a message has more than \(maximumFragments) fragments")
             }
         } else if message.isInProgress {
             throw ProtocolViolation(.protocolError, "a message begins inside another one (§5.4)")
         }
         // §10.4: refuse by the announced length, before any memory is spent on it.
-        if header.payloadLength > limits.messageBytes - message.bytes.count {
-            throw ProtocolViolation(.messageTooBig, "a message is larger than \(limits.messageBytes) bytes")
+        if header.payloadLength > maximumMessageBytes - message.bytes.count {
+            throw ProtocolViolation(.messageTooBig, "a message is larger than \(maximumMessageBytes) bytes")
         }
     }
 
@@ -284,7 +288,7 @@ package struct WebSocketProtocol: Sendable {
     /// A peer that sends Pings and reads nothing must not make the output grow: past the high-water mark only the
     /// newest is remembered (§5.5.3).
     private mutating func answerPing(_ payload: [UInt8]) {
-        if output.count > limits.sendHighWater {
+        if output.count > highWater {
             pendingPong = payload
         } else {
             appendControl(.pong, payload)
