@@ -16,13 +16,16 @@ struct EchoServer {
             try await socket.accept()
             for try await message in socket { try await socket.send(message) }
         }
-        // Every message goes to everyone connected here, the sender included.
-        let audience = Audience()
-        app.webSocket("/broadcast") { socket in
-            try await socket.accept()
-            audience.add(socket)
-            defer { audience.remove(socket) }
-            for try await message in socket { audience.broadcast(message) }
+        // Every message goes to everyone connected to the same room, the sender included.
+        let audiences = Audiences()
+        for path in ["/broadcast", "/broadcast/{room}"] {
+            app.webSocket(path) { socket in
+                try await socket.accept()
+                let audience = audiences.of(socket.parameters["room"] ?? "")
+                audience.add(socket)
+                defer { audience.remove(socket) }
+                for try await message in socket { audience.broadcast(message) }
+            }
         }
         return app
     }
