@@ -70,7 +70,8 @@ struct NIOHandlerServer {
     static func main() async throws {
         let port = Int(CommandLine.arguments.last ?? "") ?? 9000
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let audience = NIOLoopBoundBox.makeBoxSendingValue(BroadcastHandler.Audience(), on: group.next())
+        let audience = NIOLoopBoundBox.makeBoxSendingValue(
+            BroadcastHandler.Audience(), eventLoop: group.next())
         let upgrader = NIOWebSocketServerUpgrader(
             maxFrameSize: 1 << 20,
             shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture(HTTPHeaders()) },
