@@ -153,6 +153,8 @@ public final class Classroom {
         var key: String
         var request: [UInt8]
         var wire: Wire
+        /// The header fields that the check adds, as the transcript tells them.
+        var fields: String
     }
 
     func ask(
@@ -178,11 +180,14 @@ public final class Classroom {
         guard let wire = Wire(port: port, receiveBuffer: receiveBuffer) else {
             throw explain(wrong: ["the server does not listen any more"], "")
         }
-        return OpeningHandshake(name: name, path: path, key: key, request: request, wire: wire)
+        let told = headers.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
+        return OpeningHandshake(
+            name: name, path: path, key: key, request: request, wire: wire,
+            fields: told.isEmpty ? "" : " with " + told.joined(separator: ", "))
     }
 
     func send(_ handshake: OpeningHandshake) {
-        transcript.add(handshake.name, "connects to \(handshake.path)")
+        transcript.add(handshake.name, "connects to \(handshake.path)\(handshake.fields)")
         handshake.wire.send(handshake.request)
     }
 
@@ -280,7 +285,7 @@ public final class Classroom {
                 if isHopeless || Date() >= deadline {
                     throw explain(
                         silence: isHandshake
-                            ? "the handshake was not answered" : "the request was not answered")
+                            ? "expected an answer to the handshake" : "expected an answer to the request")
                 }
             }
         }

@@ -20,7 +20,13 @@ public final class Transcript: Sendable {
 
 /// How messages look in a transcript.
 enum Show {
-    static func text(_ text: String) -> String { "text \(quoted(text))" }
+    /// JSON as it came, other text as a Swift literal, in which spaces and line breaks can be seen.
+    static func text(_ text: String) -> String {
+        if text.first == "{" || text.first == "[", text.count <= 200, JSONValue(text: text) != nil {
+            return text
+        }
+        return "text \(quoted(text))"
+    }
 
     static func bytes(_ bytes: [UInt8]) -> String {
         let shown = bytes.prefix(16).map { byte in
@@ -41,7 +47,7 @@ enum Show {
 
     /// The text as a Swift literal, cut when long.
     static func quoted(_ text: String) -> String {
-        let shown = text.count > 200 ? String(text.prefix(200)) + "…" : text
-        return shown.debugDescription
+        if text.count <= 200 { return text.debugDescription }
+        return String(text.prefix(200)).debugDescription + "… (\(text.utf8.count) bytes)"
     }
 }

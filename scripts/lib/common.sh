@@ -120,15 +120,16 @@ checks_of() {
     sed -n 's/^ *func \(test[A-Za-z0-9_]*\)().*/\1/p' "$root/Tests/Graders/Level$1Tests.swift"
 }
 
-# rules_of NN: name and rule of each check of a level, between tabs, from the source of its grader.
+# rules_of NN: name and rule of each check of a level, between tabs, from the source of its grader: the first text
+# that the check hands to a function, or `let rule`.
 rules_of() {
     awk '
         function told() {
             if (name == "") return
             rule = name
-            if (match(text, /\.self,[ ]*"([^"\\]|\\.)*"/)) {
+            if (match(text, /(let rule = |try [a-z][A-Za-z]*\([ ]*([A-Za-z]+\.self,[ ]*)?)"([^"\\]|\\.)*"/)) {
                 rule = substr(text, RSTART, RLENGTH)
-                sub(/^\.self,[ ]*"/, "", rule)
+                sub(/^[^"]*"/, "", rule)
                 sub(/"$/, "", rule)
                 gsub(/\\"/, "\"", rule)
             }

@@ -139,6 +139,11 @@ check_level() {
         echo "Tests/Graders/Level${level}Tests.swift holds no check."
         return 1
     fi
+    if rules_of "$level" | awk -F '\t' '$1 == $2 { print "  " $1; found = 1 } END { exit !found }' >"$work/why"; then
+        failed=1
+        echo "scripts/grade finds no rule for these checks; write it as the first text of the check:"
+        cat "$work/why"
+    fi
     check_solution "$level" >"$work/why" || { failed=1; echo "The solution does not pass:"; cat "$work/why"; }
     check_stub "$level" >"$work/why" || { failed=1; echo "The stub is not simply NOT STARTED:"; cat "$work/why"; }
     for file in "$root/Tests/Mutants/Level$level/"*.patch; do

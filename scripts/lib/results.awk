@@ -50,7 +50,7 @@ function test_name(text) {
 }
 
 # The grader indents the rest of a failure's text; what else is printed meanwhile is not part of it.
-inside && /^   / { if (folder != "") print > (folder "/" name) }
+inside && /^  / { if (folder != "") print > (folder "/" name) }
 
 END {
     for (i = 1; i <= count; i++) printf "%s\t%s\t%.3f\n", order[i], verdict[order[i]], seconds[order[i]]
