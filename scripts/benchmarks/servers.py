@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import shutil
 import signal
 import socket
@@ -275,10 +276,22 @@ def report(servers, results, options):
                       "by the client"], rows)
 
 
+def put_between_marks(path, tables):
+    with open(path) as file:
+        text = file.read()
+    before, begin, rest = text.partition("<!-- bench servers -->\n")
+    _, end, after = rest.partition("<!-- end of bench servers -->")
+    if not begin or not end:
+        sys.exit(f"{path} has no marks <!-- bench servers --> and <!-- end of bench servers -->")
+    with open(path, "w") as file:
+        file.write(before + begin + "\n" + tables + "\n" + end + after)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Measures the engine beside other WebSocket servers.")
     parser.add_argument("--quick", action="store_true", help="3 short rounds, fewer connections")
     parser.add_argument("--svg", metavar="FILE", help="also draw a bar chart")
+    parser.add_argument("--readme", metavar="FILE", help="also put the tables between the marks in this file")
     parser.add_argument("--only", metavar="LABELS", help="these servers beside the engine; separated by ;")
     parser.add_argument("--also", metavar="LABEL=COMMAND", action="append", default=[],
                         help="another server; {port} in the command stands for its port")
@@ -286,11 +299,15 @@ def main():
     parser.add_argument("--seconds", type=float, help="of each measurement")
     parser.add_argument("--build", required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # As it was called, but for where the results go.
+    options.command = "scripts/bench servers" + "".join(
+        f" --{name} {shlex.quote(str(value))}" if value is not True else f" --{name}"
+        for name, value in (("quick", options.quick), ("rounds", options.rounds), ("seconds", options.seconds),
+                            ("only", options.only)) if value)
     options.rounds = options.rounds or (3 if options.quick else 5)
-    options.seconds = options.seconds or (0.5 if options.quick else 2)
+    options.seconds = options.seconds or (0.5 if options.quick else 1)
     options.idle = 1000 if options.quick else 5000
     options.counts = [10, 100, 1000] if options.quick else [10, 100, 1000, 10_000]
-    options.command = "scripts/bench servers" + (" --quick" if options.quick else "")
 
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
@@ -309,7 +326,10 @@ def main():
         say(f"round {number} of {options.rounds}")
         measure_servers(options.build, servers, results, options)
         measure_growth(options.build, servers[ENGINE], results, options)
-    print("\n".join(report(servers, results, options)))
+    tables = "\n".join(report(servers, results, options))
+    print(tables)
+    if options.readme:
+        put_between_marks(options.readme, tables)
     if options.svg:
         costs = {CASES[case][1]: {label: results.median(label, case, "cpu_us") for label in servers}
                  for case in ("single", "pipelined", "large", "broadcast")}
