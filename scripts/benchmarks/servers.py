@@ -288,7 +288,7 @@ def put_between_marks(path, tables):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measures the engine beside other WebSocket servers.")
+    parser = argparse.ArgumentParser(prog="scripts/bench servers", description="Measures the engine beside other WebSocket servers.")
     parser.add_argument("--quick", action="store_true", help="3 short rounds, fewer connections")
     parser.add_argument("--svg", metavar="FILE", help="also draw a bar chart")
     parser.add_argument("--readme", metavar="FILE", help="also put the tables between the marks in this file")
