@@ -116,9 +116,12 @@ public struct ServerOptions: Sendable, Equatable {
     }
 
     /// The options of this process. Help ends it with 0, a mistake with one line and 2.
-    public static func parseOrExit(program: String) -> ServerOptions {
+    /// - Parameter arguments: What a program with options of its own has left over.
+    public static func parseOrExit(
+        program: String, _ arguments: [String] = Array(CommandLine.arguments.dropFirst())
+    ) -> ServerOptions {
         do {
-            if let options = try parse(Array(CommandLine.arguments.dropFirst())) { return options }
+            if let options = try parse(arguments) { return options }
             say(usage(program: program))
             exit(0)
         } catch {

@@ -3,11 +3,11 @@
 
 bin_folder() { swift build --scratch-path "$scratch" --show-bin-path 2>/dev/null; }
 
-# start_server PROGRAM: on a free port. Sets server (its pid) and port.
+# start_server PROGRAM [OPTION…]: on a free port. Sets server (its pid) and port.
 start_server() {
     local tries=0
     : >"$work/server"
-    "$1" --port 0 >"$work/server" 2>"$work/server-errors" &
+    "$@" --port 0 >"$work/server" 2>"$work/server-errors" &
     server=$!
     port=""
     while [ -z "$port" ]; do
