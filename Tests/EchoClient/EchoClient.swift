@@ -54,6 +54,7 @@ struct EchoClient {
                 try await socket.send(message)
             }
         }
+        await socket.waitUntilClosed()
         print("closed \(socket.disconnect.map { "\($0.code) \($0.reason)" } ?? "not at all")")
     }
 }

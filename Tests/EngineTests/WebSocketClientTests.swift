@@ -57,6 +57,21 @@ final class WebSocketClientTests: XCTestCase {
         }
     }
 
+    func testWaitsUntilTheSocketIsClosed() throws {
+        try serve { app in
+            self.echo(app)
+        } test: { server in
+            let url = "ws://127.0.0.1:\(server.port)/"
+            try blocking {
+                let socket = try await WebSocketClient.connect(to: url)
+                try await socket.close(code: 4000, reason: "bye")
+                await socket.waitUntilClosed()
+                XCTAssertEqual(socket.state, .closed)
+                await socket.waitUntilClosed()
+            }
+        }
+    }
+
     func testWhatCannotBeConnectedTo() throws {
         try serve { app in
             self.echo(app)

@@ -137,6 +137,10 @@ public final class WebSocket: Sendable {
             try await session.onLoop { $0.close(code, reason) }
         } catch is WebSocketDisconnect {}
     }
+
+    /// Returns when the closing handshake has passed and the socket is closed. To be called at the end of a program:
+    /// the answer to the peer's Close frame, or our own, may still be on its way when ``receive()`` ends.
+    package nonisolated(nonsending) func waitUntilClosed() async { await session.waitUntilClosed() }
 }
 
 extension WebSocket: AsyncSequence {

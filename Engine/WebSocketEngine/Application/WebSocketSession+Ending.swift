@@ -53,6 +53,6 @@ extension WebSocketSession {
 
     /// Calls `action` when the socket is closed, at once if it is.
     func onClosed(_ action: @escaping () -> Void) {
-        if connection == nil { action() } else { whenClosed = action }
+        if connection == nil { action() } else { whenClosed.append(action) }
     }
 }

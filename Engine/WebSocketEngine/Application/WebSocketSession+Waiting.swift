@@ -51,6 +51,13 @@ extension WebSocketSession {
         }
     }
 
+    nonisolated(nonsending) func waitUntilClosed() async {
+        if publicState.withLock({ $0.isSocketClosed }) { return }
+        await withUnsafeContinuation { continuation in
+            loop.run { self.onClosed { continuation.resume() } }
+        }
+    }
+
     /// Throws if the connection is over. From any thread: after a shutdown there is no loop to ask.
     private nonisolated func requireNoEnd() throws {
         if let disconnect = publicState.withLock({ $0.disconnect }) { throw disconnect }

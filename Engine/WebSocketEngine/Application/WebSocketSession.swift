@@ -30,13 +30,14 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     var timer: TimerQueue.ID?
     var pingSentAt: ServerClock.Instant?
     let lastActivityNanoseconds = Atomic<Int64>(0)
-    var whenClosed: (() -> Void)?
+    var whenClosed: [() -> Void] = []
 
     /// What any thread may ask about.
     struct PublicState {
         var state = WebSocket.State.connecting
         var disconnect: WebSocketDisconnect?
         var subprotocol: String?
+        var isSocketClosed = false
     }
     let publicState = Mutex(PublicState())
     /// The same for the loop itself, without the lock.
@@ -208,8 +209,10 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     func connectionClosed() {
         lose("the connection was closed")
         connection = nil
-        whenClosed?()
-        whenClosed = nil
+        publicState.withLock { $0.isSocketClosed = true }
+        let actions = whenClosed
+        whenClosed = []
+        for action in actions { action() }
     }
 
     // MARK: - Messages
