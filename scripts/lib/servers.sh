@@ -72,7 +72,7 @@ check_servers() {
 # Peers of other makes: those that are here. The summary names those that are not.
 check_interoperability() {
     local missing
-    SCRATCH=$scratch scripts/interoperability >"$work/interoperability" 2>&1 || {
+    BIN=$(bin_folder) scripts/interoperability >"$work/interoperability" 2>&1 || {
         cat "$work/interoperability"
         return 1
     }
