@@ -101,8 +101,10 @@ folder_of() {
 
 # "Basic echo" for level 01, from the name of its folder, as the program itself titles it.
 title_of() {
-    local folder
+    local folder given
     folder=$(folder_of Solutions "$1")
+    given=$(sed -n 's/.*static var title: String { "\(.*\)" }.*/\1/p' "$root/$folder"/*.swift | head -n 1)
+    if [ -n "$given" ]; then echo "$given"; return; fi
     echo "${folder#*-}" | awk '{
         title = substr($0, 1, 1)
         for (i = 2; i <= length($0); i++) {

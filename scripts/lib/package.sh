@@ -22,6 +22,22 @@ check_scripts() {
         python3 -c 'import ast, sys
 for name in sys.argv[1:]: ast.parse(open(name, encoding="utf-8").read(), name)' scripts/*/*.py
     fi
+    check_results
+}
+
+# A failure's text comes out of results.awk whole, however many steps it has.
+check_results() {
+    local steps i
+    steps=$(for i in 1 2 3 4 5 6 7 8 9 10 11 12; do printf '%4d  Anna sends text "%d"\n' "$i" "$i"; done)
+    mkdir -p "$work/steps"
+    {
+        echo "Test Case 'Level01Tests.testX' started at noon"
+        echo "/A.swift:1: error: Level01Tests.testX : WRONG  a rule"
+        echo "$steps"
+        echo "Test Case 'Level01Tests.testX' failed (0.5 seconds)"
+    } | awk -v folder="$work/steps" -f scripts/lib/results.awk >"$work/lines"
+    [ "$(cat "$work/lines")" = "$(printf 'testX\tWRONG\t0.500')" ] || { cat "$work/lines"; return 1; }
+    [ "$(tail -n 12 "$work/steps/testX")" = "$steps" ] || { cat "$work/steps/testX"; return 1; }
 }
 
 # Everything compiles, without a warning. The compiler tells a warning once, when it compiles the file: after a build
