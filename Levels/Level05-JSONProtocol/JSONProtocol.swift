@@ -8,6 +8,7 @@ import WebSocketEngine
 ///
 /// - `{"action":"subscribe","channel":C}` is answered `{"type":"subscribed","channel":C}`. Twice is like once.
 /// - `{"action":"unsubscribe","channel":C}` is answered `{"type":"unsubscribed","channel":C}`, subscribed or not.
+/// - From the confirmation `subscribed` on, every message of the channel comes, and after `unsubscribed` none.
 /// - `{"action":"send","channel":C,"message":M}` goes to each subscriber of C once, as
 ///   `{"type":"message","channel":C,"message":M}`: to its sender only if subscribed. No subscription is needed to send.
 /// - `{"action":"ping"}` is answered `{"type":"pong"}`. Keys that an action does not need are ignored.

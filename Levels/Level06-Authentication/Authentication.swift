@@ -35,7 +35,7 @@ public struct Authentication: Level {
     }
 
     /// 1. Find the token: the query's `token`, or what follows `Bearer ` in the header Authorization. Throw
-    ///    `.missingToken` if there is none.
+    ///    `WebSocketException.missingToken` if there is none.
     /// 2. Return the claims of the token if it is valid now, by `clock`.
     static func authenticate(_ request: Request, _ clock: ServerClock) throws -> Claims {
         throw NotImplemented("find the client's token and check it")
@@ -69,7 +69,8 @@ public struct Authentication: Level {
 }
 
 extension JSONWebToken {
-    /// The claims of a token if it is valid `now`; otherwise throws `.invalidToken` or `.expiredToken`.
+    /// The claims of a token if it is valid `now`; otherwise throws `WebSocketException.invalidToken` or
+    /// `.expiredToken`.
     ///
     /// 3. Split the token into its three parts, and compute what the signature of the first two must be. Compare it
     ///    with the third part in a time that does not depend on where they differ. Believe nothing before that.

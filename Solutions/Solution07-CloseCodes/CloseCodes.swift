@@ -18,7 +18,8 @@ import WebSocketEngine
 /// - `WebSocketDisconnect` and `CancellationError` are no errors: nothing is sent, and they are thrown on.
 /// - The reason is the message, or as many whole characters of it as fit in 123 bytes.
 /// - If the handler had not accepted yet, the wrapper does. One that refused the handshake is left alone.
-/// - Only what falls under "anything else" is thrown on, so that the engine tells the operator.
+/// - Of what the client is told, only "anything else" is thrown on, so that the engine tells the operator, also if
+///   the client has gone before it could be told.
 /// - The handler is called once, and nothing follows the close.
 @main
 public struct CloseCodes: Level {

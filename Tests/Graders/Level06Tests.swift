@@ -7,28 +7,26 @@ import XCTest
 final class Level06Tests: XCTestCase {
     func testAValidTokenInTheQueryIsWelcomed() throws {
         try check("a valid token in the query is welcomed on /ws/auth") { room in
-            let ana = try room.connect("Ana", to: "/ws/auth?token=\(token("7", room))")
-            try ana.expect(json: ["type": "welcome", "user_id": "7"], "user_id is the token's sub")
+            let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token("7", room))")
+            try expectWelcome(ana, "7", "user_id is the token's sub")
         }
     }
 
     func testAValidTokenInTheHeaderIsWelcomed() throws {
         try check("a valid token in the header Authorization is welcomed too") { room in
-            let ana = try room.connect(
-                "Ana", to: "/ws/auth", headers: ["Authorization": "Bearer \(token("7", room))"])
-            try ana.expect(
-                json: ["type": "welcome", "user_id": "7"],
-                "request.headers[\"Authorization\"] is \"Bearer JWT\"")
+            let ana = try connect(
+                room, "Ana", to: "/ws/auth", headers: ["Authorization": "Bearer \(token("7", room))"])
+            try expectWelcome(ana, "7", "request.headers[\"Authorization\"] is \"Bearer JWT\"")
         }
     }
 
     func testMessagesCarryTheNameInTheToken() throws {
         try check("each text comes back with the user_id of the sender's token") { room in
-            let ana = try room.connect("Ana", to: "/ws/auth?token=\(token("ana", room))")
-            let ben = try room.connect(
-                "Ben", to: "/ws/protected/lab?token=\(token("ben", room, rooms: ["lab"]))")
-            try ana.expect(json: ["type": "welcome", "user_id": "ana"])
-            try ben.expect(json: ["type": "welcome", "user_id": "ben"])
+            let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token("ana", room))")
+            let ben = try connect(
+                room, "Ben", to: "/ws/protected/lab?token=\(token("ben", room, rooms: ["lab"]))")
+            try expectWelcome(ana, "ana")
+            try expectWelcome(ben, "ben")
             for text in ["hi", "", #"{"user_id":"root"}"#] {
                 try ana.send(text)
                 try ana.expect(
@@ -44,11 +42,11 @@ final class Level06Tests: XCTestCase {
             let hint =
                 "nothing is said before the check; a browser can read the code only if the handshake succeeds"
             for path in ["/ws/auth", "/ws/auth?token=", "/ws/auth?room=lab", "/ws/protected/lab"] {
-                let eve = try room.connect("Eve", to: path, hint)
+                let eve = try connect(room, "Eve", to: path, hint)
                 try eve.expectClose(4001, reason: "Missing token", hint)
             }
-            let ben = try room.connect(
-                "Ben", to: "/ws/auth", headers: ["Authorization": "Basic YmVuOnNlY3JldA=="])
+            let ben = try connect(
+                room, "Ben", to: "/ws/auth", headers: ["Authorization": "Basic YmVuOnNlY3JldA=="])
             try ben.expectClose(4001, reason: "Missing token", "a scheme other than Bearer brings no token")
         }
     }
@@ -134,15 +132,15 @@ final class Level06Tests: XCTestCase {
     func testATokenExpiresByTheApplicationsClock() throws {
         try check("from exp on, by the application's clock, a token is Expired token") { room in
             let token = token("7", room, validFor: 60.5)
-            let early = try room.connect("Ana", to: "/ws/auth?token=\(token)")
+            let early = try connect(room, "Ana", to: "/ws/auth?token=\(token)")
             try early.expect(
                 json: ["type": "welcome"], "the token is still valid: ask clock.secondsSince1970")
             try room.advance(by: .seconds(60))
-            let justInTime = try room.connect("Ben", to: "/ws/auth?token=\(token)")
+            let justInTime = try connect(room, "Ben", to: "/ws/auth?token=\(token)")
             try justInTime.expect(json: ["type": "welcome"], "exp may have a fraction: read it as Double")
             try room.advance(by: .milliseconds(500))
             for path in ["/ws/auth", "/ws/protected/lab"] {
-                let late = try room.connect("Eve", to: "\(path)?token=\(token)")
+                let late = try connect(room, "Eve", to: "\(path)?token=\(token)")
                 try late.expectClose(
                     4001, reason: "Expired token", "at exp itself the token is no longer valid")
             }
@@ -153,10 +151,10 @@ final class Level06Tests: XCTestCase {
         try check("before nbf a token is Invalid token; at nbf it is valid") { room in
             let token = token(
                 "7", room, validFor: 120, more: ["nbf": .number(room.clock.secondsSince1970 + 60)])
-            let early = try room.connect("Eve", to: "/ws/auth?token=\(token)")
+            let early = try connect(room, "Eve", to: "/ws/auth?token=\(token)")
             try early.expectClose(4001, reason: "Invalid token", "nbf is \"not before\" (RFC 7519 §4.1.5)")
             try room.advance(by: .seconds(60))
-            let ana = try room.connect("Ana", to: "/ws/auth?token=\(token)")
+            let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token)")
             try ana.expect(json: ["type": "welcome", "user_id": "7"], "at nbf itself the token is valid")
         }
     }
@@ -166,12 +164,12 @@ final class Level06Tests: XCTestCase {
             let expired: JSONValue = ["sub": "7", "exp": .number(room.clock.secondsSince1970 - 1)]
             let forged = Token(claims: expired, key: "another key")
             for path in ["/ws/auth", "/ws/protected/lab"] {
-                let eve = try room.connect("Eve", to: "\(path)?token=\(forged)")
+                let eve = try connect(room, "Eve", to: "\(path)?token=\(forged)")
                 try eve.expectClose(
                     4001, reason: "Invalid token", "who says Expired has believed claims that nobody signed")
             }
             let other = Token(claims: claims("7", room), key: "another key")
-            let eve = try room.connect("Eve", to: "/ws/protected/lab?token=\(other)")
+            let eve = try connect(room, "Eve", to: "/ws/protected/lab?token=\(other)")
             try eve.expectClose(4001, reason: "Invalid token", "first who it is, then what that one may do")
         }
     }
@@ -182,7 +180,7 @@ final class Level06Tests: XCTestCase {
             for sub in ["7", "77", "777", "Zoë ~~~ ???", "日本語 ÿÿÿ"] {
                 let claims = #"{ "iat" : 1,\#n  "admin":null, "exp":\#(exp), "sub":"\#(sub)" }"#
                 let token = Token(header: #"{ "kid":"1", "alg":"HS256" }"#, claims: claims, key: key)
-                let ana = try room.connect("Ana", to: "/ws/auth?token=\(token)")
+                let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token)")
                 try ana.expect(
                     json: ["type": "welcome", "user_id": .string(sub)],
                     "check the signature of the parts as they came; base64url has - and _ and no =")
@@ -194,15 +192,15 @@ final class Level06Tests: XCTestCase {
         try check("a room that the token does not list is closed with 4003 Access denied") { room in
             let token = token("7", room, rooms: ["lab", "the office"])
             for path in ["/ws/protected/lab", "/ws/protected/the%20office"] {
-                let ana = try room.connect("Ana", to: "\(path)?token=\(token)")
-                try ana.expect(json: ["type": "welcome", "user_id": "7"])
+                let ana = try connect(room, "Ana", to: "\(path)?token=\(token)")
+                try expectWelcome(ana, "7")
             }
             for name in ["attic", "la", "Lab", "office", "lab,the%20office"] {
-                let ana = try room.connect("Ana", to: "/ws/protected/\(name)?token=\(token)")
+                let ana = try connect(room, "Ana", to: "/ws/protected/\(name)?token=\(token)")
                 try ana.expectClose(
                     4003, reason: "Access denied", "the room's whole name must be in the list")
             }
-            let ben = try room.connect("Ben", to: "/ws/protected/lab?token=\(self.token("8", room))")
+            let ben = try connect(room, "Ben", to: "/ws/protected/lab?token=\(self.token("8", room))")
             try ben.expectClose(4003, reason: "Access denied", "a token without rooms lists none")
         }
     }
@@ -212,12 +210,11 @@ final class Level06Tests: XCTestCase {
             let token = try room.get("/login/ana?rooms=lab,office").json?["token"]?.string ?? "none"
             try room.advance(by: .seconds(3599))
             for path in ["/ws/auth", "/ws/protected/office"] {
-                let ana = try room.connect("Ana", to: "\(path)?token=\(token)")
-                try ana.expect(
-                    json: ["type": "welcome", "user_id": "ana"], "log in and check agree on key and claims")
+                let ana = try connect(room, "Ana", to: "\(path)?token=\(token)")
+                try expectWelcome(ana, "ana", "log in and check agree on key and claims")
             }
             try room.advance(by: .seconds(1))
-            let ana = try room.connect("Ana", to: "/ws/auth?token=\(token)")
+            let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token)")
             try ana.expectClose(4001, reason: "Expired token")
         }
     }
@@ -237,8 +234,31 @@ final class Level06Tests: XCTestCase {
         ["sub": user, "exp": .number(room.clock.secondsSince1970 + 60)]
     }
 
+    /// A client whose handshake succeeds, as it does in every case.
+    private func connect(
+        _ room: Classroom, _ name: String, to path: String, headers: [String: String] = [:],
+        _ hint: String = "the handshake succeeds in every case: throw the exception before accept()"
+    ) throws -> Client {
+        try room.connect(name, to: path, headers: headers, hint)
+    }
+
+    /// The client of a valid token is welcomed by its name.
+    private func expectWelcome(_ client: Client, _ user: String, _ hint: String = "") throws {
+        do {
+            try client.expect(json: ["type": "welcome", "user_id": .string(user)], hint)
+        } catch let failure as Failure {
+            throw
+                failure
+                .hint(
+                    "this token is valid: is the padding back, are - and _ translated, and do you sign the two "
+                        + "parts as they came?", ifGot: #"close 4001 "Invalid token""#
+                )
+                .hint("ask the application's clock, not Date()", ifGot: #"close 4001 "Expired token""#)
+        }
+    }
+
     private func expectInvalid(_ token: Token, _ room: Classroom, _ hint: String) throws {
-        let eve = try room.connect("Eve", to: "/ws/auth?token=\(token)")
+        let eve = try connect(room, "Eve", to: "/ws/auth?token=\(token)")
         try eve.expectClose(4001, reason: "Invalid token", hint)
     }
 

@@ -109,7 +109,9 @@ final class Level07Tests: XCTestCase {
             for (text, reason) in cases {
                 let ana = try room.connect("Ana", to: "/ws")
                 try ana.send(json: ["action": "throw", "code": 4000, "text": .string(text)])
-                try ana.expect(json: ["type": "error", "code": 4000, "message": .string(text)])
+                try ana.expect(
+                    json: ["type": "error", "code": 4000, "message": .string(text)],
+                    "only the reason is cut; the message stays whole")
                 let hint = "add up character.utf8.count, and stop before 123 is passed (RFC 6455 §5.5.1)"
                 try ana.expectClose(4000, reason: reason, hint)
             }
@@ -183,6 +185,24 @@ final class Level07Tests: XCTestCase {
         }
     }
 
+    func testTheOperatorHearsEvenIfTheClientHasLeft() throws {
+        let log = OperatorLog()
+        let rule = "the operator hears of an unforeseen error also if the client has left before it is told"
+        try grade(CloseCodes.self, rule, prepare: { log.listen(to: $0) }) { room in
+            let ana = try room.connect("Ana", to: "/ws")
+            // At once: the server has read the goodbye before the handler throws.
+            try room.simultaneously {
+                try ana.send(json: ["action": "fail"])
+                ana.drop()
+            }
+            let hint = "what throws while you tell the client must not hide the error: throw that one on"
+            try room.expectGet("/handlers", json: ["calls": 1, "running": 0], hint)
+            try room.expect("the operator hears of the DatabaseError", hint) {
+                log.errors.contains { $0.contains("hunter2") }
+            }
+        }
+    }
+
     func testALeavingClientIsNoError() throws {
         let log = OperatorLog()
         let rule = "a client that leaves, or vanishes, ends its handler, and the operator hears nothing of it"
@@ -221,7 +241,13 @@ final class Level07Tests: XCTestCase {
     /// The client is told of an error, and then closed with the same code and the message as reason.
     private func expectError(_ client: Client, _ code: CloseCode, _ message: String, _ hint: String) throws {
         let number = JSONValue.number(Double(code.rawValue))
-        try client.expect(json: ["type": "error", "code": number, "message": .string(message)], hint)
+        do {
+            try client.expect(json: ["type": "error", "code": number, "message": .string(message)], hint)
+        } catch let failure as Failure {
+            throw failure.hint(
+                "first the error message, then the close: nothing may follow a Close frame",
+                ifGot: "close \(code.rawValue)")
+        }
         try client.expectClose(code, reason: message, hint)
     }
 }

@@ -25,7 +25,13 @@ public struct WebSocketException: Error, Sendable, Equatable, CustomStringConver
         self.reason = reason
     }
 
-    public var description: String { "closing with code \(code): \(reason)" }
+    public var description: String {
+        // The reserved ones are reported to the operator, who sees 1011 and must learn why.
+        if !code.mayBeSent {
+            return "threw a WebSocketException with the reserved code \(code) (\(reason)); closed with 1011"
+        }
+        return "closing with code \(code): \(reason)"
+    }
 }
 
 /// A call that does not fit the state of its WebSocket, or an argument that cannot go on the wire.

@@ -22,12 +22,16 @@ public struct CloseCodes: Level {
             guard case .failure(let error) = outcome else { return }
             if error is WebSocketDisconnect || error is CancellationError { throw error }
             let (code, text) = describe(error)
-            if socket.state == .connecting { try await socket.accept() }
             let told: [String: Any] = [
                 "message": text, "code": code.rawValue, "type": "error", "fatal": true,
             ]
             let json = try JSONSerialization.data(withJSONObject: told, options: [.prettyPrinted])
-            try await socket.send(String(decoding: json, as: UTF8.self))
+            do {
+                if socket.state == .connecting { try await socket.accept() }
+                try await socket.send(String(decoding: json, as: UTF8.self))
+            } catch is WebSocketDisconnect {
+                // Gone: what is thrown below goes to the operator all the same.
+            }
             var reason = text
             while reason.utf8.count > 123 { reason.removeLast() }
             throw code == .internalError && text == "Internal error"
