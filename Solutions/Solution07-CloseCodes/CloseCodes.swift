@@ -19,7 +19,7 @@ import WebSocketEngine
 /// - The reason is the message, or as many whole characters of it as fit in 123 bytes.
 /// - If the handler had not accepted yet, the wrapper does. One that refused the handshake is left alone.
 /// - Of what the client is told, only "anything else" is thrown on, so that the engine tells the operator, also if
-///   the client has gone before it could be told.
+///   the connection is over and the client cannot be told.
 /// - The handler is called once, and nothing follows the close.
 @main
 public struct CloseCodes: Level {
@@ -88,6 +88,7 @@ public struct CloseCodes: Level {
             .json(#"{"action":"throw","code":4018,"text":"I am a teapot"}"#, to: "/ws"),
             .json(#"{"action":"throw","code":1006,"text":"never sent"}"#, to: "/ws"),
             .json(#"{"action":"admin"}"#, to: "/ws"), .json(#"{"action":"fail"}"#, to: "/ws"),
+            .json(#"{"action":"bye"}"#, to: "/ws"),
             .json(#"{"action":"cancel"}"#, to: "/ws"), .json(#"{"action":"leave"}"#, to: "/ws"),
             .text("no JSON", to: "/ws"), .binary("00 ff", to: "/ws"),
         ]

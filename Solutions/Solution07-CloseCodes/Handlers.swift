@@ -21,6 +21,9 @@ extension CloseCodes {
                 throw WebSocketException(code: code, reason: command.text ?? "")
             case .admin: throw RuleError.notAllowed(command.text ?? "admin")
             case .fail: throw DatabaseError(password: "hunter2")
+            case .bye:
+                try await socket.close(reason: "Bye")
+                throw DatabaseError(password: "hunter2")
             case .cancel: throw CancellationError()
             case .leave: return
             }
@@ -48,7 +51,7 @@ struct DatabaseError: Error { var password: String }
 
 /// What a client may ask of `/ws`.
 struct Command: Decodable {
-    enum Action: String, Decodable { case echo, `throw`, admin, fail, cancel, leave }
+    enum Action: String, Decodable { case echo, `throw`, admin, fail, bye, cancel, leave }
     var action: Action
     var code: UInt16?
     var text: String?

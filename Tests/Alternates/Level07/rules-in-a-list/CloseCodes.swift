@@ -74,6 +74,7 @@ public struct CloseCodes: Level {
             .json(#"{"action":"throw","code":4018,"text":"I am a teapot"}"#, to: "/ws"),
             .json(#"{"action":"throw","code":1006,"text":"never sent"}"#, to: "/ws"),
             .json(#"{"action":"admin"}"#, to: "/ws"), .json(#"{"action":"fail"}"#, to: "/ws"),
+            .json(#"{"action":"bye"}"#, to: "/ws"),
             .json(#"{"action":"cancel"}"#, to: "/ws"), .json(#"{"action":"leave"}"#, to: "/ws"),
             .text("no JSON", to: "/ws"), .binary("00 ff", to: "/ws"),
         ]
