@@ -63,7 +63,8 @@ actor Visits {
     func arrived() {
     }
 
-    /// 3. A client that had arrived is gone. `end` is nil if its handler failed while the connection was open.
+    /// 3. A client that had arrived is gone. `end` is nil if its handler failed while the connection was open; then
+    ///    leave `last` as it is.
     func left(_ end: WebSocketDisconnect?) {
     }
 }

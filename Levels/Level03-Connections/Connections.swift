@@ -41,16 +41,16 @@ public struct Connections: Level {
 
     /// The client's id, reserved for it; nil if the client was refused.
     ///
-    /// 6. Make an `Int` of `socket.parameters["client_id"]`. If that fails, `try await socket.reject(status: 400)`.
-    /// 7. Reserve the id with the manager. If that fails, `reject` with status 409.
+    /// 7. Make an `Int` of `socket.parameters["client_id"]`. If that fails, `try await socket.reject(status: 400)`.
+    /// 8. Reserve the id with the manager. If that fails, `reject` with status 409.
     static func identify(_ socket: WebSocket, _ manager: ConnectionManager) async throws -> Int? {
         throw NotImplemented("find out who the client is, and refuse it if it may not come in")
     }
 
     /// Passes on what a client says.
     ///
-    /// 9. For each text, look at `Line(text)`: broadcast it, or send it to the one it is for, or tell the sender alone
-    ///    what is wrong.
+    /// 10. For each text, look at `Line(text)`: broadcast it, or send it to the one it is for, or tell the sender alone
+    ///     what is wrong.
     static func converse(_ socket: WebSocket, _ id: Int, _ manager: ConnectionManager) async throws {
         throw NotImplemented("pass on what the client says")
     }
@@ -88,7 +88,7 @@ actor ConnectionManager {
     func broadcast(_ text: String) {
     }
 
-    /// Tells one client, and nobody else. False if it is not here.
+    /// 6. Tells one client, and nobody else. False if it is not here.
     func send(_ text: String, to id: Int) -> Bool {
         false
     }
@@ -101,7 +101,7 @@ enum Line: Equatable {
     /// Begins like a private message, but is none.
     case malformed
 
-    /// 8. `/to` alone, or followed by a space, begins a private message. `split(separator:maxSplits:…)` cuts the text
+    /// 9. `/to` alone, or followed by a space, begins a private message. `split(separator:maxSplits:…)` cuts the text
     ///    at the first two spaces and leaves all others in the message.
     init(_ text: String) {
         self = .toAll(text)

@@ -41,8 +41,8 @@ public struct Connections: Level {
 
     /// The client's id, reserved for it; nil if the client was refused.
     ///
-    /// 6. Make an `Int` of `socket.parameters["client_id"]`. If that fails, `try await socket.reject(status: 400)`.
-    /// 7. Reserve the id with the manager. If that fails, `reject` with status 409.
+    /// 7. Make an `Int` of `socket.parameters["client_id"]`. If that fails, `try await socket.reject(status: 400)`.
+    /// 8. Reserve the id with the manager. If that fails, `reject` with status 409.
     static func identify(_ socket: WebSocket, _ manager: ConnectionManager) async throws -> Int? {
         // solution
         guard let id = socket.parameters["client_id"].flatMap({ Int($0) }) else {
@@ -60,8 +60,8 @@ public struct Connections: Level {
 
     /// Passes on what a client says.
     ///
-    /// 9. For each text, look at `Line(text)`: broadcast it, or send it to the one it is for, or tell the sender alone
-    ///    what is wrong.
+    /// 10. For each text, look at `Line(text)`: broadcast it, or send it to the one it is for, or tell the sender alone
+    ///     what is wrong.
     static func converse(_ socket: WebSocket, _ id: Int, _ manager: ConnectionManager) async throws {
         // solution
         for try await message in socket {
@@ -135,7 +135,7 @@ actor ConnectionManager {
         // end
     }
 
-    /// Tells one client, and nobody else. False if it is not here.
+    /// 6. Tells one client, and nobody else. False if it is not here.
     func send(_ text: String, to id: Int) -> Bool {
         // solution
         guard let socket = sockets[id] else { return false }
@@ -154,7 +154,7 @@ enum Line: Equatable {
     /// Begins like a private message, but is none.
     case malformed
 
-    /// 8. `/to` alone, or followed by a space, begins a private message. `split(separator:maxSplits:…)` cuts the text
+    /// 9. `/to` alone, or followed by a space, begins a private message. `split(separator:maxSplits:…)` cuts the text
     ///    at the first two spaces and leaves all others in the message.
     init(_ text: String) {
         // solution
