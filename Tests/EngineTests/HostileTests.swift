@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import XCTest
 
 @testable import GraderKit
@@ -89,6 +90,65 @@ final class HostileTests: XCTestCase {
         }
     }
 
+    /// Forms on which two programs could disagree where a request ends, and so read a second one out of its body.
+    func testSmugglingFormsAreRefusedAndNothingBehindThemIsRead() throws {
+        let reached = Mailbox<String>()
+        try serve { app in
+            app.post("/") { request in
+                reached.put("\(request.body.count)")
+                return .text("taken")
+            }
+            app.get("/hidden") { _ in
+                reached.put("hidden")
+                return .text("hidden")
+            }
+        } test: { server in
+            let hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+            for (fields, status) in [
+                ("Content-Length: 4\r\nTransfer-Encoding: chunked", 400),
+                ("Transfer-Encoding: chunked\r\nContent-Length: 4", 400),
+                ("Transfer-Encoding: chunked", 501), ("Transfer-Encoding: identity, chunked", 501),
+                ("Transfer-Encoding : chunked", 400), ("Transfer-Encoding:\u{B}chunked", 400),
+                ("Content-Length: 4\r\nContent-Length: 4", 400), ("Content-Length: 4, 4", 400),
+                ("Content-Length: +4", 400), ("Content-Length: -4", 400), ("Content-Length: 0x4", 400),
+                ("Content-Length: 4\r\n Transfer-Encoding: chunked", 400),
+                ("Content-Length: 4\nTransfer-Encoding: chunked", 400),
+                ("X: y\rContent-Length: 4", 400), ("X: y\u{0}", 400), ("Host: y", 400),
+                ("Content-Length: 99999999999999999999", 400),
+            ] {
+                let peer = Peer(try server.dial())
+                peer.send(
+                    raw: Array("POST / HTTP/1.1\r\nHost: x\r\n\(fields)\r\n\r\n0\r\n\r\n\(hidden)".utf8))
+                peer.wire.endSending()
+                let answers = try peer.untilEnd()
+                XCTAssertTrue(answers.hasPrefix("HTTP/1.1 \(status) "), "\(fields): \(answers)")
+                XCTAssertEqual(answers.components(separatedBy: "HTTP/1.1 ").count, 2, fields)
+            }
+            XCTAssertEqual(reached.waiting, [])
+        }
+    }
+
+    /// A page of another site makes a visitor's browser connect here (RFC 6455 §10.2).
+    func testAForeignPageIsRefusedBeforeAnyHandlerRuns() throws {
+        let reached = Mailbox<Void>()
+        try serve { app in
+            app.webSocket("/") { socket in
+                reached.put(())
+                try await socket.accept()
+            }
+        } test: { server in
+            for origin in [
+                "http://evil.example", "http://127.0.0.1", "http://127.0.0.1:\(server.port).evil.example",
+                "null",
+                "file://", "http://evil.example, http://127.0.0.1:\(server.port)",
+            ] {
+                XCTAssertEqual(try server.refusal(["Origin": origin]), 403, origin)
+            }
+            XCTAssertEqual(reached.waiting.count, 0)
+            XCTAssertEqual(try server.refusal(["Origin": "http://127.0.0.1:\(server.port)"]), 101)
+        }
+    }
+
     // MARK: Frames
 
     func testBrokenFrames() throws {
@@ -135,6 +195,44 @@ final class HostileTests: XCTestCase {
             }
             XCTAssertLessThan(pongs, 100_000)
             XCTAssertGreaterThan(pongs, 0)
+        }
+    }
+
+    /// One member of a busy room never reads: it costs the room no more than `broadcastHighWater`, the others get
+    /// everything in order, and the one is dropped.
+    func testAReaderThatNeverReadsInABusyRoom() throws {
+        let members = Mutex<Set<WebSocket>>([])
+        let dropped = Mailbox<CloseCode?>()
+        let limit = 256 * 1024
+        try serve {
+            $0.broadcastHighWater = limit
+        } _: { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                members.withLock { _ = $0.insert(socket) }
+                defer { members.withLock { _ = $0.remove(socket) } }
+                for try await message in socket { members.withLock { $0.broadcast(message) } }
+                if socket.query["name"] == "deaf" { dropped.put(socket.disconnect?.code) }
+            }
+        } test: { server in
+            let deaf = try server.connect("/?name=deaf", receiveBuffer: 4096)
+            let listeners = try (0..<3).map { _ in try server.connect() }
+            eventually("all are members") { members.withLock(\.count) == 4 }
+            let padding = String(repeating: ".", count: 16_000)
+            var most = 0
+            // Far more than the limit and the buffers of the kernel hold.
+            for number in 0..<1000 {
+                listeners[0].send("\(number)\(padding)")
+                for listener in listeners { listener.expect("\(number)\(padding)") }
+                if number % 10 == 0, let one = members.withLock({ $0.first { $0.query["name"] == "deaf" } }) {
+                    most = max(most, try blocking { try await one.session.onLoop { $0.wire.output.count } })
+                }
+            }
+            XCTAssertEqual(try dropped.take("the end of the one that does not read"), 1006)
+            XCTAssertGreaterThan(most, 0, "it did fall behind")
+            XCTAssertLessThanOrEqual(most, limit + 16_100)
+            XCTAssertEqual(members.withLock(\.count), 3)
+            deaf.wire.end()
         }
     }
 

@@ -437,6 +437,16 @@ final class ServerFlowTests: XCTestCase {
         try flood((0..<8).map { .binary(.init(repeating: $0, count: 1 << 20)) })
     }
 
+    func testAnInboxOfNoMessagesTakesOneAllTheSame() throws {
+        try serve(limits: { ($0.inboundMessages, $0.inboundBytes) = (0, 0) }, echo) { server in
+            let peer = try server.connect()
+            peer.send("a", "b")
+            peer.expect("a", "b")
+            peer.close()
+            peer.expect(.close(1000, ""))
+        }
+    }
+
     func testAnInboxOfOneMessage() throws {
         try flood((0..<100).map { .text("\($0)") }, limits: { $0.inboundMessages = 1 })
     }

@@ -297,6 +297,44 @@ final class ServerLifeTests: XCTestCase {
         gate.open()
     }
 
+    func testASecondShutdownWaitsForTheFirst() throws {
+        let gate = Gate()
+        let ended = Mailbox<String>()
+        let app = Application()
+        app.onShutdown {
+            await gate.wait()
+            ended.put("hook")
+        }
+        let server = try blocking { try await app.start() }
+        for _ in 0..<2 {
+            Task.detached {
+                try await server.shutdown()
+                ended.put("shutdown")
+            }
+        }
+        gate.open()
+        XCTAssertEqual(try ended.take(3), ["hook", "shutdown", "shutdown"])
+        XCTAssertNoThrow(try blocking { try await server.shutdown() }, "afterwards it returns at once")
+    }
+
+    func testAnIntervalOfZeroDoesNotOccupyTheLoop() throws {
+        try serve(limits: {
+            $0.pingInterval = .zero
+            $0.inboundMessages = 1
+        }) { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                // Reading is paused meanwhile, and no Pong can be seen.
+                try await Task.sleep(for: .milliseconds(20))
+                for try await message in socket { try await socket.send(message) }
+            }
+        } test: { server in
+            let peer = try server.connect()
+            peer.send("a", "b", "c")
+            for text in ["a", "b", "c"] { XCTAssertEqual(try peer.text(), text) }
+        }
+    }
+
     func testCallsAfterTheShutdownReturn() throws {
         let sockets = Mailbox<WebSocket>()
         let server = try TestServer { app in
@@ -345,8 +383,11 @@ final class ServerLifeTests: XCTestCase {
                 ends.put(socket.disconnect?.code)
             }
         } test: { server in
+            let original = Self.raiseDescriptorLimit()
+            defer { Self.restoreDescriptorLimit(original) }
             let before = openDescriptors()
-            let count = min(1000, Int(Self.descriptorLimit) / 2 - before)
+            // Ten thousand, or as many as the system allows when both ends are in this process.
+            let count = min(10_000, Self.descriptorLimit / 2 - before)
             var peers = try (0..<count).map { _ in try server.connect() }
             XCTAssertGreaterThanOrEqual(openDescriptors(), before + 2 * count)
             for (index, peer) in peers.enumerated() { peer.wire.end(reset: index % 2 == 0) }
@@ -356,10 +397,25 @@ final class ServerLifeTests: XCTestCase {
         }
     }
 
-    private static var descriptorLimit: rlim_t {
+    private static var descriptorLimit: Int {
         var limit = rlimit()
         getrlimit(limitOfDescriptors, &limit)
-        return min(limit.rlim_cur, 8192)
+        return Int(min(limit.rlim_cur, 32_768))
+    }
+
+    /// Returns what it was before.
+    private static func raiseDescriptorLimit() -> rlimit {
+        var original = rlimit()
+        getrlimit(limitOfDescriptors, &original)
+        var raised = original
+        raised.rlim_cur = max(original.rlim_cur, min(original.rlim_max, 20_200))
+        setrlimit(limitOfDescriptors, &raised)
+        return original
+    }
+
+    private static func restoreDescriptorLimit(_ original: rlimit) {
+        var original = original
+        setrlimit(limitOfDescriptors, &original)
     }
 
     func testWithoutFreeDescriptorsNewcomersWait() throws {

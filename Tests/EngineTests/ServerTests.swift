@@ -383,6 +383,71 @@ final class ServerTests: XCTestCase {
         }
     }
 
+    func testAWrongMethodIsToldTheRightOnes() throws {
+        try serve { app in
+            app.get("/a") { _ in .text("a") }
+            app.post("/a") { _ in .text("a") }
+            app.post("/b") { _ in .text("b") }
+            self.echo(app)
+        } test: { server in
+            for (request, allowed) in [
+                ("DELETE /a", "GET, POST, HEAD"), ("GET /b", "POST"),
+                ("POST / HTTP/1.1\nUpgrade: websocket\nX:", "GET"),
+            ] {
+                let version = request.contains("HTTP/1.1") ? "" : " HTTP/1.1"
+                let answer = try server.request("\(request)\(version)\nHost: x\nContent-Length: 0")
+                XCTAssertEqual(answer.status, 405, request)
+                XCTAssertEqual(answer.headers["Allow"], allowed, request)
+            }
+        }
+    }
+
+    func testSomeStatusesHaveNoBody() throws {
+        try serve { app in
+            app.get("/{status}") { request in
+                .text("a body", status: Int(request.parameters["status"] ?? "") ?? 500)
+            }
+        } test: { server in
+            for status in [204, 304, 200] {
+                let peer = Peer(try server.dial())
+                peer.send(raw: Array("GET /\(status) HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+                peer.wire.endSending()
+                let text = try peer.untilEnd()
+                XCTAssertEqual(text.contains("Content-Length: 6"), status == 200, text)
+                XCTAssertEqual(text.hasSuffix("\r\n\r\na body"), status == 200, text)
+            }
+        }
+    }
+
+    /// Two of them would let two programs read one answer differently.
+    func testFieldsOfTheEngineAreNotSentTwice() throws {
+        let errors = Mailbox<String>()
+        try serve { app in
+            app.get("/{name}") { request in
+                Response(headers: [request.parameters["name"] ?? "": "1"], body: [1])
+            }
+            app.webSocket("/ws/{name}") { socket in
+                do {
+                    try await socket.accept(headers: [socket.parameters["name"] ?? "": "1"])
+                } catch {
+                    errors.put("\(error)")
+                    throw error
+                }
+            }
+        } test: { server in
+            for name in ["content-length", "Connection", "Transfer-Encoding"] {
+                XCTAssertEqual(try server.get("/\(name)").status, 500, name)
+            }
+            for name in [
+                "Connection", "upgrade", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol", "Content-Length",
+            ] {
+                XCTAssertEqual(try server.refusal(at: "/ws/\(name)"), 500, name)
+                XCTAssertEqual(try errors.take(), "the handshake cannot be answered so: header \(name)")
+            }
+            XCTAssertEqual(try server.get("/X-Mine").status, 200)
+        }
+    }
+
     func testHeadHasNoBody() throws {
         try serve { app in
             app.get("/") { _ in .text("twelve bytes") }

@@ -376,7 +376,7 @@ extension WebSocketProtocol {
 }
 
 /// The file descriptors that this process has open.
-func openDescriptors() -> Int { (0..<8192).count { fcntl($0, F_GETFD) != -1 } }
+func openDescriptors() -> Int { (0..<32_768).count { fcntl($0, F_GETFD) != -1 } }
 
 /// Asks until it is true: for what another thread does at its own pace and tells nobody.
 func eventually(_ what: String, file: StaticString = #filePath, line: UInt = #line, _ condition: () -> Bool) {

@@ -72,6 +72,66 @@ final class WebSocketClientTests: XCTestCase {
         }
     }
 
+    func testConnectingCanBeCancelled() throws {
+        let entered = Mailbox<Void>()
+        let gate = Gate()
+        try serve { app in
+            app.webSocket("/") { socket in
+                entered.put(())
+                await gate.wait()
+                try await socket.reject()
+            }
+        } test: { server in
+            let url = "ws://127.0.0.1:\(server.port)"
+            let ended = Mailbox<Bool>()
+            let connecting = Task.detached {
+                do { _ = try await WebSocketClient.connect(to: url) } catch {
+                    ended.put(error is CancellationError)
+                }
+            }
+            try entered.take()
+            connecting.cancel()
+            XCTAssertTrue(try ended.take("the end of connect"))
+            let early = Task.detached {
+                withUnsafeCurrentTask { $0?.cancel() }
+                do { _ = try await WebSocketClient.connect(to: url) } catch {
+                    ended.put(error is CancellationError)
+                }
+            }
+            XCTAssertTrue(try ended.take("the end of a connect that was cancelled before"))
+            _ = early
+            gate.open()
+        }
+    }
+
+    func testAForgottenSocketIsClosed() throws {
+        let ends = Mailbox<WebSocketDisconnect?>()
+        try serve { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                for try await _ in socket {}
+                ends.put(socket.disconnect)
+            }
+        } test: { server in
+            let url = "ws://127.0.0.1:\(server.port)"
+            try blocking {
+                let socket = try await WebSocketClient.connect(to: url)
+                try await socket.send("the last that anyone says")
+            }
+            XCTAssertEqual(try ends.take("the end of the connection"), WebSocketDisconnect(code: 1001))
+        }
+    }
+
+    func testFieldsOfTheHandshakeAreTheEngines() throws {
+        for name in ["Host", "Sec-WebSocket-Key", "connection", "Content-Length"] {
+            XCTAssertThrowsError(
+                try blocking {
+                    try await WebSocketClient.connect(to: "ws://127.0.0.1:1", headers: [name: "x"])
+                }
+            ) { XCTAssertEqual($0 as? WebSocketError, .invalidHandshake("header \(name)")) }
+        }
+    }
+
     func testWhatCannotBeConnectedTo() throws {
         try serve { app in
             self.echo(app)

@@ -34,6 +34,12 @@ public final class Application: Sendable {
         var startupHooks: [@Sendable () async throws -> Void] = []
         var shutdownHooks: [@Sendable () async throws -> Void] = []
         var errorHooks: [@Sendable (any Error, Request) -> Void] = []
+
+        /// The methods that a path answers; HEAD wherever GET is.
+        func methods(at path: String) -> [String] {
+            let methods = requests.filter { $0.value.match(path) != nil }.keys.sorted()
+            return methods.contains("GET") ? methods + ["HEAD"] : methods
+        }
     }
     private let state = Mutex(Configuration())
 

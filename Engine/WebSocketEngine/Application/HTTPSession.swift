@@ -11,6 +11,8 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
     private var isAnswering = false
     /// RFC 9110 §9.3.2: no answer to HEAD has a body, an error no more than a page.
     private var isHead = false
+    /// What 405 must name (RFC 9110 §15.5.6).
+    private var allowedMethods: [String] = []
     private var deadline: TimerQueue.ID?
 
     init(_ connection: Connection, on server: ServerLoop) {
@@ -58,6 +60,7 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
         isHead = head.method == "HEAD"
         if server.isShuttingDown { throw HTTPError(status: 503, reason: "The server is shutting down.") }
         let webSocket = server.configuration.webSockets.match(head.path)
+        allowedMethods = webSocket == nil ? server.configuration.methods(at: head.path) : ["GET"]
         if Handshake.isRequested(by: head), let webSocket {
             let key = try Handshake.key(of: head)
             try checkOrigin(head)
@@ -83,7 +86,7 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
             throw HTTPError(
                 status: 426, reason: "\(head.path) is a WebSocket: connect with ws://, not http://.")
         }
-        if server.configuration.requests.values.contains(where: { $0.match(head.path) != nil }) {
+        if !allowedMethods.isEmpty {
             throw HTTPError(status: 405, reason: "\(head.path) does not answer \(head.method).")
         }
         throw HTTPError(status: 404, reason: "There is nothing at \(head.path).")
@@ -131,7 +134,10 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
 
     private func answer(_ error: HTTPError) {
         // Encoding fails for invalid headers only, and this response has none of a user's.
-        let response = Response.text(error.reason + "\n", status: error.status)
+        var response = Response.text(error.reason + "\n", status: error.status)
+        if error.status == 405, !allowedMethods.isEmpty {
+            response.headers["Allow"] = allowedMethods.joined(separator: ", ")
+        }
         send((try? response.encoded(omittingBody: isHead)) ?? [])
     }
 

@@ -72,17 +72,21 @@ public struct Response: Sendable {
             status: status, headers: ["Content-Type": "application/json"], body: try JSON.encode(value))
     }
 
-    /// The response on the wire. The connection ends with it: one request each keeps this engine small, and
+    /// The response on the wire. Content-Length and the fields of a connection are the engine's own: one written by
+    /// a handler too would let two programs read the response differently, so it is refused. The connection ends with it: one request each keeps this engine small, and
     /// WebSockets are what it is for.
     func encoded(omittingBody: Bool = false) throws(WebSocketError) -> [UInt8] {
         var text = "HTTP/1.1 \(status) \(Self.reasons[status] ?? "")\r\n"
-        for (name, value) in headers {
-            guard Headers.isValid(name: name, value: value) else { throw .invalidHandshake("header \(name)") }
-            text += "\(name): \(value)\r\n"
+        if let name = headers.firstUnsendable(besides: ["Upgrade", "Sec-WebSocket-Version"]) {
+            throw .invalidHandshake("header \(name)")
         }
+        for (name, value) in headers { text += "\(name): \(value)\r\n" }
         if status == 426 { text += "Upgrade: websocket\r\nSec-WebSocket-Version: \(Handshake.version)\r\n" }
-        text += "Content-Length: \(body.count)\r\nConnection: close\r\n\r\n"
-        return omittingBody ? Array(text.utf8) : Array(text.utf8) + body
+        // RFC 9110 §6.4.1: these have no body, and 204 must not even say that it has none (§8.6).
+        let hasBody = status >= 200 && status != 204 && status != 304
+        if hasBody { text += "Content-Length: \(body.count)\r\n" }
+        text += "Connection: close\r\n\r\n"
+        return omittingBody || !hasBody ? Array(text.utf8) : Array(text.utf8) + body
     }
 
     private static let reasons = [

@@ -7,7 +7,12 @@ public final class Server: Sendable {
     public let host: String
     private let application: Application.Configuration
     private let loops: [ServerLoop]
-    private let shutdownBegan = Atomic(false)
+    private enum Shutdown {
+        case notBegun
+        case underWay(waiting: [UnsafeContinuation<Void, Never>])
+        case done
+    }
+    private let shutdownState = Mutex(Shutdown.notBegun)
 
     fileprivate init(host: String, port: Int, application: Application.Configuration, loops: [ServerLoop]) {
         self.host = host
@@ -25,8 +30,11 @@ public final class Server: Sendable {
     /// Stops in good order: accepts nobody new, answers 503 to requests under way, closes WebSockets with 1001
     /// (RFC 6455 §7.4.1), waits for the handlers up to ``Limits/shutdownTimeout``, cuts what is left, and runs the
     /// shutdown hooks. Errors of hooks are thrown at the end, the first one found; the others have run too.
+    ///
+    /// A second call does nothing but wait for the end of the first.
     public func shutdown() async throws {
-        if shutdownBegan.exchange(true, ordering: .relaxed) { return }
+        guard beginShutdown() else { return await waitForShutdown() }
+        defer { endShutdown() }
         await withTaskGroup(of: Void.self) { group in
             for loop in loops { group.addTask { await loop.shutDown() } }
         }
@@ -36,6 +44,34 @@ public final class Server: Sendable {
         }
         for loop in loops { loop.loop.stop() }
         if let failure { throw failure }
+    }
+
+    private func beginShutdown() -> Bool {
+        shutdownState.withLock { state in
+            guard case .notBegun = state else { return false }
+            state = .underWay(waiting: [])
+            return true
+        }
+    }
+
+    private func waitForShutdown() async {
+        await withUnsafeContinuation { continuation in
+            let isDone = shutdownState.withLock { state in
+                guard case .underWay(let waiting) = state else { return true }
+                state = .underWay(waiting: waiting + [continuation])
+                return false
+            }
+            if isDone { continuation.resume() }
+        }
+    }
+
+    private func endShutdown() {
+        let waiting = shutdownState.withLock { state -> [UnsafeContinuation<Void, Never>] in
+            defer { state = .done }
+            if case .underWay(let waiting) = state { return waiting }
+            return []
+        }
+        for continuation in waiting { continuation.resume() }
     }
 }
 
@@ -49,16 +85,17 @@ extension Application {
     public func start(host: String = "127.0.0.1", port: Int = 0, loops: Int = 1) async throws -> Server {
         let configuration = configuration
         let socket = try Socket.bound(host: host, port: port)
+        var serverLoops: [ServerLoop] = []
         do {
             for hook in configuration.startupHooks { try await hook() }
             try socket.startListening()
-            var serverLoops: [ServerLoop] = []
             for _ in 0..<max(1, loops) {
                 serverLoops.append(ServerLoop(try EventLoop(clock: clock), configuration))
             }
             await serverLoops[0].listen(on: socket, sharingWith: serverLoops)
             return Server(host: host, port: socket.localPort, application: configuration, loops: serverLoops)
         } catch {
+            for loop in serverLoops { loop.loop.stop() }
             socket.close()
             throw error
         }

@@ -20,10 +20,20 @@ public final class WebSocket: Sendable {
     /// What a handler wants to remember with this connection, one value of each type.
     public let storage = Storage()
     let session: WebSocketSession
+    private let closesWhenReleased: Bool
 
-    init(session: WebSocketSession, request: Request) {
+    init(session: WebSocketSession, request: Request, closesWhenReleased: Bool = false) {
         self.session = session
         self.request = request
+        self.closesWhenReleased = closesWhenReleased
+    }
+
+    deinit {
+        // A client's socket that nobody can use any more would live until the server closes it. A server's lives as
+        // long as its handler and is closed then.
+        if closesWhenReleased, disconnect == nil {
+            session.loop.execute { [session] in session.close(.goingAway, "") }
+        }
     }
 
     // MARK: The handshake
@@ -54,7 +64,7 @@ public final class WebSocket: Sendable {
         if let subprotocol, !offeredSubprotocols.contains(subprotocol) {
             throw WebSocketError.invalidHandshake("the client does not offer the subprotocol \(subprotocol)")
         }
-        for (name, value) in headers where !Headers.isValid(name: name, value: value) {
+        if let name = headers.firstUnsendable(besides: Handshake.fields) {
             throw WebSocketError.invalidHandshake("header \(name)")
         }
         try await session.onLoop { try $0.accept(subprotocol: subprotocol, headers: headers) }

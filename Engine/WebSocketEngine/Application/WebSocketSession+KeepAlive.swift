@@ -12,7 +12,8 @@ extension WebSocketSession {
     }
 
     func checkLater(after delay: Duration) {
-        timer = loop.schedule(after: delay) { self.checkAlive() }
+        // Never at once: with an interval of zero the loop would do nothing but check.
+        timer = loop.schedule(after: max(delay, .milliseconds(1))) { self.checkAlive() }
     }
 
     /// One timer per connection, set again when it fires: what arrives meanwhile only notes the time.

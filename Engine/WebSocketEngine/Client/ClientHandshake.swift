@@ -13,21 +13,24 @@ final class ClientHandshake: ConnectionDelegate, @unchecked Sendable {
     private var deadline: TimerQueue.ID?
     /// Resumed once, with the open WebSocket or the reason why there is none.
     private var continuation: UnsafeContinuation<WebSocket, any Error>?
+    private var isCancelled = false
 
+    /// From any thread; everything else on the loop.
     init(
         _ target: WebSocketClient.Target, _ headers: Headers, _ subprotocols: [String], _ limits: Limits,
-        on loop: EventLoop, _ continuation: UnsafeContinuation<WebSocket, any Error>
+        on loop: EventLoop
     ) {
         self.target = target
         self.headers = headers
         self.subprotocols = subprotocols
         self.limits = limits
         self.loop = loop
-        self.continuation = continuation
         parser = HTTPHeadParser(limits: limits)
     }
 
-    func start(_ address: ResolvedAddress) {
+    func start(_ address: ResolvedAddress, _ continuation: UnsafeContinuation<WebSocket, any Error>) {
+        if isCancelled { return continuation.resume(throwing: CancellationError()) }
+        self.continuation = continuation
         do throws(SystemError) {
             let socket = try Socket.connecting(to: address)
             let connection = Connection(socket, peer: Socket.describe(address), on: loop)
@@ -71,18 +74,26 @@ final class ClientHandshake: ConnectionDelegate, @unchecked Sendable {
         self.continuation = nil
         let session = WebSocketSession(role: .client, limits: SharedLimits(limits), loop: loop)
         let request = Request(clientOf: target, headers: headers, server: connection.peer)
-        let socket = WebSocket(session: session, request: request)
+        let socket = WebSocket(session: session, request: request, closesWhenReleased: true)
         session.takeOver(connection, surplus: surplus, subprotocol: head.headers["Sec-WebSocket-Protocol"])
         continuation.resume(returning: socket)
     }
 
-    private func fail(_ fault: String) {
+    /// Gives up, unless there is a result already. The cancellation may come before the start.
+    func cancel() {
+        isCancelled = true
+        fail(CancellationError())
+    }
+
+    private func fail(_ fault: String) { fail(WebSocketError.cannotConnect(fault)) }
+
+    private func fail(_ error: any Error) {
         loop.cancel(deadline)
         let continuation = continuation
         self.continuation = nil
         connection?.close()
         connection = nil
-        continuation?.resume(throwing: WebSocketError.cannotConnect(fault))
+        continuation?.resume(throwing: error)
     }
 
     func peerFinished() -> Bool { false }

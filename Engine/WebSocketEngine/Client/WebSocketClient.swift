@@ -19,13 +19,15 @@ public enum WebSocketClient {
     ///   - headers: Further header fields, such as Authorization.
     ///   - subprotocols: What the client offers, its favourite first.
     ///   - loop: The event loop that the connection shall live on; without one, a loop that all clients share.
-    /// - Throws: ``WebSocketError/cannotConnect(_:)`` with what went wrong; ``SystemError`` if there are no resources.
+    /// - Returns: The open WebSocket. It is closed with 1001 when the last reference to it is gone.
+    /// - Throws: ``WebSocketError/cannotConnect(_:)`` with what went wrong; ``SystemError`` if there are no resources;
+    ///   `CancellationError` if the task is cancelled before the WebSocket is open.
     public static func connect(
         to url: String, headers: Headers = Headers(), subprotocols: [String] = [], limits: Limits = Limits(),
         on loop: EventLoop? = nil
     ) async throws -> WebSocket {
         let target = try Target(url)
-        for (name, value) in headers where !Headers.isValid(name: name, value: value) {
+        if let name = headers.firstUnsendable(besides: Handshake.fields) {
             throw WebSocketError.invalidHandshake("header \(name)")
         }
         let loop = try loop ?? sharedLoop()
@@ -33,12 +35,13 @@ public enum WebSocketClient {
         var failure: any Error = WebSocketError.cannotConnect("\(target.host) has no address")
         for address in addresses {
             do {
-                return try await withUnsafeThrowingContinuation { continuation in
-                    loop.execute {
-                        ClientHandshake(
-                            target, headers, subprotocols, limits, on: loop, continuation
-                        ).start(address)
+                let handshake = ClientHandshake(target, headers, subprotocols, limits, on: loop)
+                return try await withTaskCancellationHandler {
+                    try await withUnsafeThrowingContinuation { continuation in
+                        loop.execute { handshake.start(address, continuation) }
                     }
+                } onCancel: {
+                    loop.execute { handshake.cancel() }
                 }
             } catch let error as WebSocketError {
                 failure = error

@@ -7,6 +7,11 @@
 /// The opening handshake (RFC 6455 §4): what each side checks, and what it answers.
 package enum Handshake {
     static let version = "13"
+    /// The fields of a handshake that only the engine writes (§4.1, §4.2.2).
+    static let fields = [
+        "Host", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Accept",
+        "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions",
+    ]
 
     /// The proof that a server understood the request as WebSocket: SHA-1 of the key and a fixed GUID (§4.2.2).
     package static func acceptValue(forKey key: String) -> String {

@@ -63,6 +63,18 @@ public struct Headers: Sendable {
     }
 }
 
+extension Headers {
+    /// The name of the first field that must not be sent along: a malformed one, or one that the engine writes
+    /// itself, for there must not be two.
+    func firstUnsendable(besides names: [String]) -> String? {
+        let reserved = names + ["Connection", "Content-Length", "Transfer-Encoding"]
+        return fields.first { field in
+            !Self.isValid(name: field.name, value: field.value)
+                || reserved.contains { $0.equalsIgnoringASCIICase(field.name) }
+        }?.name
+    }
+}
+
 extension Headers: Equatable {
     /// The same fields in the same order.
     public static func == (left: Headers, right: Headers) -> Bool {

@@ -70,5 +70,12 @@ public struct Limits: Sendable, Equatable {
 /// One copy of the limits for all connections of a server: in each of them they would be half of its memory.
 final class SharedLimits: Sendable {
     let value: Limits
-    init(_ value: Limits) { self.value = value }
+
+    init(_ value: Limits) {
+        var value = value
+        // With room for nothing, nothing would ever be read, not even a Close frame.
+        value.inboundMessages = max(1, value.inboundMessages)
+        value.inboundBytes = max(1, value.inboundBytes)
+        self.value = value
+    }
 }
