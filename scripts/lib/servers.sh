@@ -94,3 +94,27 @@ check_page() {
         fi
     done
 }
+
+# A real server is told to stop while clients are connected: each is told 1001, and the server ends with 0, also when
+# one of them does not answer.
+check_shutdown() {
+    local bin name status
+    command -v python3 >/dev/null || skip "python3 is missing. Debian: apt install python3. macOS: brew install python."
+    bin=$(bin_folder)
+    for name in SIGINT SIGTERM; do
+        start_server "$bin/EchoServer"
+        status=0
+        within 30 python3 -B "$root/scripts/lib/soak.py" shutdown "$port" "$server" "$name" \
+            "$([ "$name" = SIGTERM ] && echo --silent || true)" || status=1
+        # It has been told; a second signal would end it at once, with another status.
+        within 5 wait_for_end "$server" || status=1
+        kill -KILL "$server" 2>/dev/null || true
+        wait "$server" 2>/dev/null || {
+            echo "after $name the server ended with $?, not with 0"
+            status=1
+        }
+        [ "$status" = 0 ] || return 1
+    done
+}
+
+wait_for_end() { while kill -0 "$1" 2>/dev/null; do sleep 0.05; done; }
