@@ -14,7 +14,7 @@ check_scripts() {
             *) case $file in *.sh) bash -n "$file" ;; esac ;;
         esac
         case $file in
-            scripts/lib/* | scripts/benchmarks/* | *.py | *.html | *.js | *.swift) ;;
+            scripts/lib/* | scripts/benchmarks/* | *.py | *.html | *.js | *.swift | *.supp) ;;
             *) if [ ! -x "$file" ]; then echo "$file is not executable"; return 1; fi ;;
         esac
     done
