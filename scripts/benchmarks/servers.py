@@ -250,6 +250,12 @@ def report(servers, results, options):
           compared(results.median(label, "idle", "kib"), results.median(ENGINE, "idle", "kib"))]
          + [latency(label, case) for case in four] for label in servers])
 
+    fewer = [f"{label}, {case} ({len(reports)})" for (label, case), reports in results.reports.items()
+             if label in servers and len(reports) < options.rounds]
+    if fewer:
+        yield f"Failed in some rounds; so many succeeded: {'; '.join(fewer)}."
+        yield ""
+
     yield "The engine alone, CPU time in µs per message with one in flight on each connection, and per delivery:"
     yield ""
 
