@@ -172,7 +172,7 @@ final class ServerTests: XCTestCase {
             app.webSocket("/") { _ in }
         } test: { server in
             XCTAssertEqual(try server.refusal(), 500)
-            XCTAssertEqual(try server.reported.take(), "/: \(WebSocketError.notAccepted)")
+            XCTAssertEqual(try server.reported.take(), "/: \(WebSocketError.notAnswered)")
         }
     }
 

@@ -38,6 +38,8 @@ public struct WebSocketException: Error, Sendable, Equatable, CustomStringConver
 public enum WebSocketError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Messages were sent or received before ``WebSocket/accept(subprotocol:headers:)``.
     case notAccepted
+    /// A handler returned without `accept`, `reject` or `close`; the client is refused with status 500.
+    case notAnswered
     /// `accept` or `reject` was called a second time.
     case alreadyAnswered
     /// Two tasks receive from one WebSocket at the same time.
@@ -56,6 +58,7 @@ public enum WebSocketError: Error, Sendable, Equatable, CustomStringConvertible 
     public var description: String {
         switch self {
         case .notAccepted: "the WebSocket is not open yet: call accept() first"
+        case .notAnswered: "the handler returned without accept() or reject()"
         case .alreadyAnswered: "the handshake was answered before: call accept() or reject() once"
         case .alreadyReceiving: "another task is receiving from this WebSocket already"
         case .reservedCloseCode(let code): "close code \(code) is reserved and never sent (RFC 6455 §7.4.1)"

@@ -189,7 +189,7 @@ final class ServerLoop: @unchecked Sendable {
         case let exception as WebSocketException where exception.mayBeSent:
             session.close(exception.code, exception.reason)
         default:
-            let fault = error ?? WebSocketError.notAccepted
+            let fault = error ?? WebSocketError.notAnswered
             report(fault, socket.request)
             if wasAccepted { session.close(.internalError, "Internal error") } else { refuse(session, 500) }
         }
