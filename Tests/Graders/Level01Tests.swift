@@ -8,7 +8,7 @@ final class Level01Tests: XCTestCase {
         try grade(BasicEcho.self, "each text m on /ws is answered with \"Echo: m\"") { room in
             let anna = try room.connect("Anna", to: "/ws")
             try anna.send("hello")
-            try anna.expect(
+            try anna.hears(
                 "Echo: hello", "the answer is \"Echo: \", with a space, and then the message as it came")
         }
     }
@@ -18,7 +18,7 @@ final class Level01Tests: XCTestCase {
             let anna = try room.connect("Anna", to: "/ws")
             for text in ["one", "two", "three"] { try anna.send(text) }
             for text in ["one", "two", "three"] {
-                try anna.expect("Echo: \(text)", "one answer is not enough: repeat until the client leaves")
+                try anna.hears("Echo: \(text)", "one answer is not enough: repeat until the client leaves")
             }
         }
     }
@@ -28,8 +28,8 @@ final class Level01Tests: XCTestCase {
             let anna = try room.connect("Anna", to: "/ws")
             try anna.send("")
             try anna.send("after")
-            try anna.expect("Echo: ", "a message of length 0 is a message: do not skip it")
-            try anna.expect("Echo: after")
+            try anna.hears("Echo: ", "a message of length 0 is a message: do not skip it")
+            try anna.hears("Echo: after")
         }
     }
 
@@ -41,7 +41,7 @@ final class Level01Tests: XCTestCase {
                 " two  spaces ", "line\nbreak\t", "日本語 👩‍👩‍👧", String(repeating: "long ", count: 20_000),
             ] {
                 try anna.send(text)
-                try anna.expect("Echo: \(text)", "do not trim, split or change what came")
+                try anna.hears("Echo: \(text)", "do not trim, split or change what came")
             }
         }
     }
@@ -52,9 +52,9 @@ final class Level01Tests: XCTestCase {
             try anna.send([0x00, 0xFF, 0x10])
             try anna.send([UInt8]())
             try anna.send("after")
-            try anna.expect([0x00, 0xFF, 0x10], "bytes need not be text: send the [UInt8] back as it came")
-            try anna.expect([UInt8](), "no bytes are a message too")
-            try anna.expect("Echo: after")
+            try anna.hears([0x00, 0xFF, 0x10], "bytes need not be text: send the [UInt8] back as it came")
+            try anna.hears([UInt8](), "no bytes are a message too")
+            try anna.hears("Echo: after")
         }
     }
 
@@ -64,7 +64,7 @@ final class Level01Tests: XCTestCase {
             let anna = try room.connect("Anna", to: "/ws/shout")
             for text in ["hello", "hello again", ""] {
                 try anna.send(text)
-                try anna.expect(text.uppercased())
+                try anna.hears(text.uppercased())
             }
         }
     }
@@ -74,7 +74,7 @@ final class Level01Tests: XCTestCase {
             let anna = try room.connect("Anna", to: "/ws/shout")
             for (text, answer) in [("grüße", "GRÜSSE"), ("ωμέγα", "ΩΜΈΓΑ"), ("мир 7", "МИР 7")] {
                 try anna.send(text)
-                try anna.expect(
+                try anna.hears(
                     answer, "String.uppercased() knows all of Unicode; arithmetic on bytes does not")
             }
         }
@@ -87,13 +87,13 @@ final class Level01Tests: XCTestCase {
             let ben = try room.connect("Ben", to: "/ws")
             try anna.send("from Anna")
             try ben.send("from Ben")
-            try ben.expect(
+            try ben.hears(
                 "Echo: from Ben", "each call of the handler has a socket of its own: answer on that one")
-            try anna.expect(
+            try anna.hears(
                 "Echo: from Anna", "each call of the handler has a socket of its own: answer on that one")
             // The fence: had anything else come for Anna, it would be here before this answer.
             try anna.send("fence")
-            try anna.expect("Echo: fence", "nothing that Ben said may come to Anna")
+            try anna.hears("Echo: fence", "nothing that Ben said may come to Anna")
         }
     }
 
@@ -103,13 +103,26 @@ final class Level01Tests: XCTestCase {
             let anna = try room.connect("Anna", to: "/ws")
             let ben = try room.connect("Ben", to: "/ws")
             try ben.send("hi")
-            try ben.expect("Echo: hi")
+            try ben.hears("Echo: hi")
             try ben.close()
             try anna.send("still here")
-            try anna.expect("Echo: still here")
+            try anna.hears("Echo: still here")
             let carla = try room.connect("Carla", to: "/ws")
             try carla.send("new")
-            try carla.expect("Echo: new")
+            try carla.hears("Echo: new")
         }
+    }
+}
+
+extension Client {
+    private static let stay =
+        "the handler returned, and so the connection was closed: stay in a loop until the client leaves"
+
+    fileprivate func hears(_ text: String, _ hint: String = "") throws {
+        try hinting(ifGot: "close 1000", Self.stay) { try expect(text, hint) }
+    }
+
+    fileprivate func hears(_ bytes: [UInt8], _ hint: String = "") throws {
+        try hinting(ifGot: "close 1000", Self.stay) { try expect(bytes, hint) }
     }
 }

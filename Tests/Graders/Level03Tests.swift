@@ -6,7 +6,7 @@ import XCTest
 final class Level03Tests: XCTestCase {
     func testEveryoneHearsWhoJoins() throws {
         try grade(Connections.self, "a join is told to everyone connected, the joiner included") { room in
-            let anna = try room.connect("Anna", to: "/ws/1")
+            let anna = try room.enter("Anna", 1)
             try anna.send("first")
             try anna.expect("Client 1 joined", "the joiner is one of everyone: add it before you tell them")
             try anna.expect("Client 1: first", "each join is told once")
@@ -134,7 +134,7 @@ final class Level03Tests: XCTestCase {
 
     func testAnIdIsAnInteger() throws {
         try grade(Connections.self, "an id that is no Int is refused, and nobody hears of it") { room in
-            let anna = try room.connect("Anna", to: "/ws/1")
+            let anna = try room.enter("Anna", 1)
             try anna.expect("Client 1 joined")
             for id in ["ben", "1.5", "7a", "%20", "0x10", "99999999999999999999"] {
                 try room.expectRefusal("Ben", to: "/ws/\(id)", "Int(\"…\") is nil for what is no integer")
@@ -150,12 +150,13 @@ final class Level03Tests: XCTestCase {
             Connections.self, "a second client with an id in use is refused with 409, unnoticed by the first"
         ) { room in
             let clients = try room.gather(1, 2)
-            for _ in 1...2 {
-                try room.expectRefusal(
-                    "Impostor", to: "/ws/2", status: 409...409, "reject(status: 409) before you accept")
+            for hint in ["reject(status: 409) before you accept", refusedOneLeft] {
+                try room.expectRefusal("Impostor", to: "/ws/2", status: 409...409, hint)
             }
             try clients[0].send("fence")
-            for client in clients { try client.expect("Client 1: fence", "nobody came and nobody left") }
+            try hinting(ifGot: "text \"Client 2 left\"", refusedOneLeft) {
+                for client in clients { try client.expect("Client 1: fence", "nobody came and nobody left") }
+            }
             try clients[0].send("/to 2 are you there?")
             try clients[1].expect(
                 "Client 1 (only you): are you there?",
@@ -179,7 +180,9 @@ final class Level03Tests: XCTestCase {
             try zoe.expect("Client 7 joined")
             try open[0].expect("Client 7 joined")
             try open[0].send("it is me")
-            try zoe.expect("Client 7: it is me")
+            try hinting(ifGot: "text \"Client 7 left\"", refusedOneLeft) {
+                try zoe.expect("Client 7: it is me")
+            }
         }
     }
 
@@ -189,11 +192,17 @@ final class Level03Tests: XCTestCase {
             "a client that vanishes before it is accepted is not announced, and its id stays free",
             prepare: { $0.letClientsVanish() }
         ) { room in
-            let anna = try room.connect("Anna", to: "/ws/1")
+            let anna = try room.enter("Anna", 1)
             try anna.expect("Client 1 joined")
             try room.vanish("Eve", at: "/ws/5")
             try anna.send("fence")
-            try anna.expect("Client 1: fence", "accept() throws when the client is gone: announce after it")
+            try hinting(
+                ifGot: "text \"Client 5 left\"",
+                "who has not joined cannot leave: in leave(), announce only if there was a socket to remove"
+            ) {
+                try anna.expect(
+                    "Client 1: fence", "accept() throws when the client is gone: announce after it")
+            }
             let ben = try room.connect(
                 "Ben", to: "/ws/5", "an id set aside must be given back when accept() throws")
             try ben.expect("Client 5 joined")
@@ -273,12 +282,22 @@ final class Level03Tests: XCTestCase {
     }
 }
 
+private let refusedOneLeft =
+    "the refused client gave away an id that it had not taken: call leave() only after reserve() was true"
+
 extension Classroom {
+    /// Connects a client whose id nobody else has.
+    fileprivate func enter(_ name: String, _ id: Int) throws -> Client {
+        try hinting(
+            ifGot: "HTTP status 409", "until reserve() is written, every client is refused: begin with step 1"
+        ) { try connect(name, to: "/ws/\(id)") }
+    }
+
     /// Connects clients with these ids, one after the other, and has everyone hear all the joins.
     fileprivate func gather(_ ids: Int...) throws -> [Client] {
         var clients: [Client] = []
         for id in ids {
-            clients.append(try connect("Client \(id)", to: "/ws/\(id)"))
+            clients.append(try enter("Client \(id)", id))
             for client in clients { try client.expect("Client \(id) joined") }
         }
         return clients
