@@ -250,7 +250,7 @@ def check_command(block, number, command):
         if re.match(r"^(scripts|Engine|Levels|Solutions|Tests|\.ci)/", path):
             if not os.path.exists(os.path.join(ROOT, path)):
                 block.problem(f"there is no {path}", number)
-            elif path.startswith("scripts/"):
+            elif path.startswith("scripts/") and script is None:
                 script = path
                 if not os.access(os.path.join(ROOT, path), os.X_OK):
                     block.problem(f"{path} is not executable", number)
