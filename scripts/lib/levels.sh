@@ -179,3 +179,37 @@ check_level() {
         "$mutants mutants caught, $alternates alternates accepted, grader $grader_seconds s" >"$work/summary"
     return "$failed"
 }
+
+# check_levels NN…: each level is a part of its own. As many are checked at once as there are cores, each in a lane
+# with folders of its own; a lane that is done with a level takes the next one that nobody has taken.
+check_levels() {
+    local lanes lane all=$work lane_passed lane_failed
+    lanes=$(getconf _NPROCESSORS_ONLN)
+    if [ "$lanes" -gt "$#" ]; then lanes=$#; fi
+    lane=0
+    while [ "$lane" -lt "$lanes" ]; do
+        lane=$((lane + 1))
+        check_lane "$lane" "$@" &
+    done
+    wait
+    for lane in "$all"/lane-*; do
+        read -r lane_passed lane_failed <"$lane/counts"
+        passed=$((passed + lane_passed)) failed=$((failed + lane_failed))
+    done
+}
+
+# check_lane LANE NN…: in a shell of its own.
+check_lane() {
+    local lane=$1 all=$work level
+    shift
+    passed=0 failed=0
+    work=$all/lane-$lane
+    mkdir "$work"
+    if [ "$lane" != 1 ]; then scratch=$scratch/lane-$lane subject=$subject-$lane; fi
+    for level in "$@"; do
+        mkdir "$all/taken-$level" 2>/dev/null || continue
+        part "Level $level – $(title_of "$level")" check_level "$level" >"$work/lines"
+        cat "$work/lines"
+    done
+    echo "$passed $failed" >"$work/counts"
+}
