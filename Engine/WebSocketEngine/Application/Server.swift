@@ -21,9 +21,6 @@ public final class Server: Sendable {
         self.loops = loops
     }
 
-    /// True if every loop answers within so many seconds. A handler that blocks its thread makes this false.
-    package func loopsAnswer() async { for loop in loops { await loop.ping() } }
-
     /// The loops, for tests that watch whether one is blocked.
     package var eventLoops: [EventLoop] { loops.map(\.loop) }
 
@@ -251,11 +248,6 @@ final class ServerLoop: @unchecked Sendable {
         loop.cancel(shutdownDeadline)
         whenIdle?()
         whenIdle = nil
-    }
-
-    /// Returns when the loop has answered. From any thread.
-    fileprivate func ping() async {
-        await withUnsafeContinuation { continuation in loop.execute { continuation.resume() } }
     }
 }
 
