@@ -28,7 +28,7 @@ var targets: [Target] = [
     .target(name: "CSystem", path: "Engine/CSystem"),
     .target(name: "WebSocketEngine", dependencies: ["CSystem"], path: "Engine/WebSocketEngine"),
     .target(
-        name: "LevelKit", dependencies: ["WebSocketEngine"], path: "Engine/LevelKit",
+        name: "LevelKit", dependencies: ["WebSocketEngine", "CSystem"], path: "Engine/LevelKit",
         resources: [.copy("page.html")]),
     .target(name: "GraderKit", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/GraderKit"),
     .testTarget(

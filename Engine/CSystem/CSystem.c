@@ -1,5 +1,8 @@
 #define _GNU_SOURCE  // accept4, pthread_setname_np
 #include "CSystem.h"
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 static _Thread_local void *current_loop;
 
@@ -39,6 +42,13 @@ int csystem_start_thread(const char *name, void (*body)(void *), void *context) 
     pthread_attr_destroy(&attributes);
     if (error) free(start);
     return error;
+}
+
+void csystem_keep_freed_memory(int kept, int mapped) {
+#ifdef __GLIBC__
+    mallopt(M_TRIM_THRESHOLD, kept);
+    mallopt(M_MMAP_THRESHOLD, mapped);
+#endif
 }
 
 #ifndef __linux__

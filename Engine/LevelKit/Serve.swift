@@ -6,6 +6,7 @@ import WebSocketEngine
 /// Serves an application until the process is told to stop, then shuts it down in good order and exits with 0.
 /// If it cannot listen: one line on the standard error, and exit status 2.
 public func serve(_ application: Application, _ options: ServerOptions, as title: String) async {
+    FreedMemory.keep()
     // From here on SIGINT and SIGTERM are ours: they end the connections before the process.
     let stop = signals([SIGINT, SIGTERM])
     let server: Server

@@ -50,6 +50,9 @@ static inline ssize_t csystem_send(int fd, struct iovec *pieces, int count) {
 #endif
 }
 
+/// How much freed memory each thread keeps, in bytes, and from which size on memory is mapped by itself. glibc only.
+void csystem_keep_freed_memory(int kept, int mapped);
+
 #ifdef __linux__
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
