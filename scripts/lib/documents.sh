@@ -19,3 +19,10 @@ check_code_blocks() {
     if grep '^SKIPPED' "$work/blocks" >"$work/skips"; then skip "$(sed 's/^SKIPPED: //' "$work/skips" | sort -u)"; fi
     tail -n 1 "$work/blocks" >"$work/summary"
 }
+
+# Every public declaration of the engine is documented, and docc accepts it.
+check_documentation() {
+    command -v python3 >/dev/null || skip "Python is missing. Debian: apt install python3. macOS: brew install python."
+    command -v docc >/dev/null || skip "docc is missing, which comes with the Swift toolchain."
+    SCRATCH=$scratch/docs within 600 scripts/docs "$work/site" >/dev/null
+}

@@ -19,6 +19,7 @@ public final class Application: Sendable {
         case sameHost
         /// Also pages of these origins, such as `https://example.com`.
         case allow(Set<String>)
+        /// Pages of every origin: for a service that does not go by cookies.
         case any
     }
 
@@ -43,6 +44,7 @@ public final class Application: Sendable {
     }
     private let state = Mutex(Configuration())
 
+    /// An application without routes.
     public init() {}
 
     /// What a starting server takes over.

@@ -3,8 +3,10 @@ public struct WebSocketDisconnect: Error, Sendable, Equatable, CustomStringConve
     /// The peer's close code; 1005 if its Close frame had none, 1006 if the connection ended without a Close frame.
     /// After a close of our own, the code that we sent.
     public let code: CloseCode
+    /// The peer's words; empty if there were none.
     public let reason: String
 
+    /// For tests: the engine makes the real ones.
     public init(code: CloseCode, reason: String = "") {
         self.code = code
         self.reason = reason
@@ -17,9 +19,12 @@ public struct WebSocketDisconnect: Error, Sendable, Equatable, CustomStringConve
 
 /// Thrown by a handler to close its connection with this code and reason.
 public struct WebSocketException: Error, Sendable, Equatable, CustomStringConvertible {
+    /// A code that may be sent (``CloseCode/mayBeSent``); for any other the connection is closed with 1011.
     public let code: CloseCode
+    /// At most 123 bytes of UTF-8 (RFC 6455 §5.5); for a longer one the connection is closed with 1011.
     public let reason: String
 
+    /// Only describes the close; it happens when the handler throws this.
     public init(code: CloseCode, reason: String = "") {
         self.code = code
         self.reason = reason

@@ -6,10 +6,13 @@
 
 /// What a client asked for: a plain HTTP request, or the opening handshake of a WebSocket.
 public struct Request: Sendable {
+    /// `GET`, `HEAD` or `POST`.
     public let method: String
     /// The path without the query, still percent-encoded.
     public let path: String
+    /// The header fields of the request.
     public let headers: Headers
+    /// What follows the `?`, percent-decoded.
     public let query: QueryParameters
     /// What stood in the place of `{name}` in the route, percent-decoded.
     public internal(set) var parameters: [String: String] = [:]
@@ -44,10 +47,14 @@ public struct Request: Sendable {
 
 /// The answer to a plain HTTP request.
 public struct Response: Sendable {
+    /// The HTTP status, from 200 to 599.
     public var status: Int
+    /// Fields of the handler's own; the engine adds Content-Length and what concerns the connection.
     public var headers: Headers
+    /// What is sent after the head; left out in the answer to a HEAD.
     public var body: [UInt8]
 
+    /// A response of these parts. For text, a page and JSON there are shorter ways.
     public init(status: Int = 200, headers: Headers = Headers(), body: [UInt8] = []) {
         self.status = status
         self.headers = headers
@@ -73,8 +80,8 @@ public struct Response: Sendable {
     }
 
     /// The response on the wire. Content-Length and the fields of a connection are the engine's own: one written by
-    /// a handler too would let two programs read the response differently, so it is refused. The connection ends with it: one request each keeps this engine small, and
-    /// WebSockets are what it is for.
+    /// a handler too would let two programs read the response differently, so it is refused. The connection ends
+    /// with it: one request each keeps this engine small, and WebSockets are what it is for.
     func encoded(omittingBody: Bool = false) throws(WebSocketError) -> [UInt8] {
         var text = "HTTP/1.1 \(status) \(Self.reasons[status] ?? "")\r\n"
         if let name = headers.firstUnsendable(besides: ["Upgrade", "Sec-WebSocket-Version"]) {

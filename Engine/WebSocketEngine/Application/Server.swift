@@ -4,6 +4,7 @@ import Synchronization
 public final class Server: Sendable {
     /// The port it listens on, which the system chose if 0 was asked for.
     public let port: Int
+    /// The host it was told to listen on.
     public let host: String
     private let application: Application.Configuration
     private let loops: [ServerLoop]

@@ -9,9 +9,11 @@ public final class WebSocket: Sendable {
     public enum State: Sendable {
         /// The handshake is not answered yet.
         case connecting
+        /// Messages flow in both directions.
         case open
         /// Our Close frame is sent, the peer's has not come.
         case closing
+        /// The connection is over; ``WebSocket/disconnect`` says how.
         case closed
     }
 
@@ -38,11 +40,16 @@ public final class WebSocket: Sendable {
 
     // MARK: The handshake
 
+    /// The header fields of the handshake.
     public var headers: Headers { request.headers }
+    /// The query of the handshake's address, percent-decoded.
     public var query: QueryParameters { request.query }
+    /// What stood in the place of `{name}` in the route, percent-decoded.
     public var parameters: [String: String] { request.parameters }
+    /// The peer's address: that of the proxy, if there is one.
     public var client: SocketAddress { request.client }
 
+    /// Where the connection is in its life at this moment.
     public var state: State { session.publicState.withLock { $0.state } }
     /// How the connection ended; nil while it lasts.
     public var disconnect: WebSocketDisconnect? { session.publicState.withLock { $0.disconnect } }
@@ -186,6 +193,7 @@ extension WebSocket: Hashable {
 public final class Storage: Sendable {
     private let values = Mutex<[ObjectIdentifier: any Sendable]>([:])
 
+    /// The value of this type, or nil. From any thread; each access is one step, a change from an old value is two.
     public subscript<Value: Sendable>(type: Value.Type) -> Value? {
         get { values.withLock { $0[ObjectIdentifier(type)] as? Value } }
         set { values.withLock { $0[ObjectIdentifier(type)] = newValue } }

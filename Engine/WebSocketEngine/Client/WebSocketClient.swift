@@ -18,6 +18,7 @@ public enum WebSocketClient {
     ///   - url: `ws://host:port/path?query`. For `wss://`, put a TLS proxy in front: this engine has no TLS.
     ///   - headers: Further header fields, such as Authorization.
     ///   - subprotocols: What the client offers, its favourite first.
+    ///   - limits: What the server may make this side hold, and how long it may take.
     ///   - loop: The event loop that the connection shall live on; without one, a loop that all clients share.
     /// - Returns: The open WebSocket. It is closed with 1001 when the last reference to it is gone.
     /// - Throws: ``WebSocketError/cannotConnect(_:)`` with what went wrong; ``SystemError`` if there are no resources;

@@ -40,10 +40,12 @@ public final class ServerClock: Clock, Sendable {
     /// Where manual time begins: 2026-01-01 00:00:00 UTC.
     private static let manualOrigin = Duration.seconds(1_767_225_600)
 
+    /// A clock that goes by the machine's time.
     public init() {}
 
     public var minimumResolution: Duration { .nanoseconds(1) }
 
+    /// This moment, of a time that only moves forward.
     public var now: Instant { Instant(sinceOrigin: sinceOrigin) }
 
     /// Seconds since 1970-01-01 00:00:00 UTC, the time in which tokens expire and messages are stamped.

@@ -2,6 +2,7 @@ import CSystem
 
 /// A system call that failed, as the number the system gave and what was being done.
 public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The system's `errno`.
     public let code: Int32
     /// What was being done, such as "listen on 127.0.0.1:8000".
     public let action: String
@@ -12,6 +13,7 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 
     public var description: String { "cannot \(action): \(String(cString: strerror(code)))" }
+    /// True if another program listens on this port.
     public var isAddressInUse: Bool { code == EADDRINUSE }
 }
 
@@ -19,6 +21,7 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
 public struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     /// The numeric IPv4 or IPv6 address.
     public let host: String
+    /// The TCP port.
     public let port: Int
 
     public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }

@@ -2,6 +2,7 @@
 ///
 /// Any number can be written as a literal (`4001`); ``mayBeSent`` tells which may appear on the wire.
 public struct CloseCode: RawRepresentable, Hashable, Sendable, ExpressibleByIntegerLiteral, Codable {
+    /// The number on the wire.
     public let rawValue: UInt16
 
     public init(rawValue: UInt16) { self.rawValue = rawValue }

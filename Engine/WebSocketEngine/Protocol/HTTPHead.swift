@@ -5,6 +5,7 @@ public struct HTTPError: Error, Sendable, Equatable {
     /// A plain sentence for the developer at the other end.
     public var reason: String
 
+    /// A refusal with this status.
     public init(status: Int, reason: String) {
         self.status = status
         self.reason = reason

@@ -7,6 +7,7 @@
 public struct Headers: Sendable {
     private var fields: [(name: String, value: String)] = []
 
+    /// No fields.
     public init() {}
 
     /// The value of a field, `nil` when it is absent; the values of a repeated field are joined by `", "`

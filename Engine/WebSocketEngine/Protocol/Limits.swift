@@ -6,6 +6,7 @@
 ///     var limits = Limits()
 ///     limits.messageBytes = 64 * 1024
 public struct Limits: Sendable, Equatable {
+    /// The defaults.
     public init() {}
 
     // MARK: Handshake and plain HTTP
