@@ -29,7 +29,7 @@ var targets: [Target] = [
     .target(name: "WebSocketEngine", dependencies: ["CSystem"], path: "Engine/WebSocketEngine"),
     .target(
         name: "LevelKit", dependencies: ["WebSocketEngine", "CSystem"], path: "Engine/LevelKit",
-        resources: [.copy("page.html")]),
+        resources: [.copy("page.html"), .copy("chat.html")]),
     .target(name: "GraderKit", dependencies: ["WebSocketEngine", "LevelKit"], path: "Tests/GraderKit"),
     .testTarget(
         name: "Graders",

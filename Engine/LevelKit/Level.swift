@@ -67,13 +67,13 @@ extension Level {
         await serve(application, options, as: "Level \(number) – \(title)")
     }
 
-    /// Offers the page at `/`, unless the level has one of its own, and what the page needs to know.
+    /// Offers the page for trying the level by hand, and what that page needs to know. It is at `/`, or at `/try` if
+    /// the level has a page of its own at `/`.
     static func addPage(to application: Application) {
-        if !application.answersGet("/") {
-            application.get("/") { _ in Response.html(try Page.html()) }
-        }
+        let path = application.answersGet("/") ? "/try" : "/"
+        application.get(path) { _ in Response.html(try Page.html()) }
         let description = Page.Description(
-            number: number, title: title, routes: application.webSocketPaths, samples: samples)
+            number: number, title: title, routes: application.webSocketPaths, samples: samples, page: path)
         application.get("/level.json") { _ in try Response.json(description) }
     }
 }

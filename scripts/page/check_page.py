@@ -79,7 +79,8 @@ class Page:
     """The page of one level in the browser."""
 
     def __init__(self, browser, url, level):
-        self.browser, self.url, self.level = browser, url, level
+        self.browser, self.level = browser, level
+        self.url = url.rstrip("/") + level["page"]
         self.title = " – ".join(part for part in (f"Level {level['number']}", level["title"]) if part)
 
     async def load(self):
