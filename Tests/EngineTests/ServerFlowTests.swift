@@ -124,6 +124,33 @@ final class ServerFlowTests: XCTestCase {
         }
     }
 
+    /// As an actor does that another thread runs while the loop is busy: what was said first must come first.
+    func testWhatAnotherThreadSentBeforeComesBefore() throws {
+        @Sendable func broadcastFromAThread(_ text: String, to socket: WebSocket) {
+            let done = DispatchSemaphore(value: 0)
+            Thread.detachNewThread {
+                [socket].broadcast(text)
+                done.signal()
+            }
+            done.wait()
+        }
+        try serve { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                broadcastFromAThread("1", to: socket)
+                [socket].broadcast("2")
+                broadcastFromAThread("3", to: socket)
+                try await socket.send("4")
+                broadcastFromAThread("5", to: socket)
+                try await socket.close(code: 4000)
+            }
+        } test: { server in
+            let peer = try server.connect()
+            peer.expect("1", "2", "3", "4", "5")
+            peer.expectClose(4000)
+        }
+    }
+
     func testManyTasksSendAtOnceEachInOrder() throws {
         try serve { app in
             app.webSocket("/") { socket in

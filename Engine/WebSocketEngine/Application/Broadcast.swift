@@ -9,6 +9,7 @@ extension Sequence<WebSocket> {
         for socket in self {
             let session = socket.session
             if session.loop.isCurrent {
+                session.loop.catchUp()
                 session.broadcast(frame, message)
             } else {
                 elsewhere[ObjectIdentifier(session.loop), default: []].append(session)

@@ -6,7 +6,10 @@ extension WebSocketSession {
             _ body: @escaping @Sendable (WebSocketSession) throws -> Value
         ) async throws -> Value
     {
-        if loop.isCurrent { return try body(self) }
+        if loop.isCurrent {
+            loop.catchUp()
+            return try body(self)
+        }
         try requireNoEnd()
         return try await withUnsafeThrowingContinuation { continuation in
             loop.execute { continuation.resume(with: Result { try body(self) }) }

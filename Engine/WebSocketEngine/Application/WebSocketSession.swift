@@ -237,7 +237,9 @@ final class WebSocketSession: ConnectionDelegate, @unchecked Sendable {
     /// True if the message was sent and nobody has to wait. From any thread.
     @inline(__always)
     func sendNow(_ message: Message) -> Bool {
-        guard loop.isCurrent, state == .open, wire.output.count < limits.sendHighWater else { return false }
+        guard loop.isCurrent else { return false }
+        loop.catchUp()
+        guard state == .open, wire.output.count < limits.sendHighWater else { return false }
         wire.send(message)
         connection?.flushLater()
         return true

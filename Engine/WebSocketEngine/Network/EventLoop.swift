@@ -68,6 +68,21 @@ public final class EventLoop: TaskExecutor, @unchecked Sendable {
         if isCurrent { work() } else { execute(work) }
     }
 
+    /// On the loop, before something is sent or closed: does what other threads have handed over until now. What they
+    /// sent before, such as an actor that ran on another thread a moment ago, comes before.
+    @inline(__always)
+    func catchUp() {
+        if wakeupIsDue.load(ordering: .acquiring) { runHandedOver() }
+    }
+
+    private func runHandedOver() {
+        let work = inbox.withLock { inbox in
+            defer { inbox.work = [] }
+            return inbox.work
+        }
+        for item in work { item() }
+    }
+
     /// `TaskExecutor`: runs a part of a task, up to its next suspension.
     public func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
