@@ -251,7 +251,7 @@ public final class Client {
         }
     }
 
-    /// The next event; nil if none comes in time or the server has crashed.
+    /// The next event; nil if none comes in time, or if waiting would be for nothing.
     private func nextEvent(within seconds: Double) -> Event? {
         let deadline = Date().addingTimeInterval(seconds)
         while true {
@@ -273,7 +273,7 @@ public final class Client {
                 isClosed = true
                 events.append(.closed(1006, ""))
             case .nothing:
-                if room.hasCrashed || Date() >= deadline { return nil }
+                if room.isHopeless || Date() >= deadline { return nil }
             }
         }
     }
