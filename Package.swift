@@ -19,6 +19,7 @@ let allLevels = [
     "07-CloseCodes",
     "08-PrivateMessages",
     "09-History",
+    "10-TypingIndicator",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])
