@@ -20,6 +20,7 @@ let allLevels = [
     "08-PrivateMessages",
     "09-History",
     "10-TypingIndicator",
+    "13-MiddlewareAndLimits",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])
