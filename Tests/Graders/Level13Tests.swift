@@ -332,7 +332,7 @@ final class Level13Tests: XCTestCase {
     func testOfManyMessagesAtOnceNoneIsTooMany() throws {
         let policy = Policy(burst: 10)
         try check(
-            "of 40 messages that one user sends at the same moment as many are handled as there are tokens",
+            "of 40 messages sent at the same moment as many are handled as there are tokens",
             policy, loops: 2
         ) {
             room in
