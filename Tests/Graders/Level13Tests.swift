@@ -12,7 +12,8 @@ final class Level13Tests: XCTestCase {
             room in
             let hint = "the middleware remembers in socket.storage whose key it is, and calls the handler"
             let ana = try room.connect("ana", to: "/ws/echo?token=ana-laptop", hint)
-            try ana.expect("Welcome, ana", hint)
+            let whose = "the policy says whose a key is: not the key is remembered, but the user"
+            try hinting(ifGot: "text \"Welcome, ana-", whose) { try ana.expect("Welcome, ana", hint) }
             let phone = try room.connect("ana's phone", to: "/ws/shout?token=ana-phone", hint)
             try phone.expect("Welcome, ana", "both keys are ana's: the policy says whose a key is")
             let ben = try enter(room, "ben", "/ws/shout?x=1&token=ben-laptop", hint)
@@ -37,10 +38,12 @@ final class Level13Tests: XCTestCase {
             ]
             for (index, origin) in origins.enumerated() {
                 let path = index % 2 == 0 ? "/ws/echo?token=ana-laptop" : "/ws/shout?token=ana-laptop"
-                try room.expectRefusal(
-                    "a page of \(origin)", to: path, headers: ["Origin": origin], status: 403...403,
+                let hint =
                     "compare the whole origin with the list: scheme, host and port; reject, and do not accept"
-                )
+                try hinting(ifGot: "status", "exactly 403: socket.reject(status: 403)") {
+                    try room.expectRefusal(
+                        "a page of \(origin)", to: path, headers: ["Origin": origin], status: 403...403, hint)
+                }
             }
         }
     }
@@ -61,7 +64,7 @@ final class Level13Tests: XCTestCase {
                 for origin in ["https://app.example", "http://dev.example:3000"] {
                     _ = try enter(
                         room, "a listed page", "\(path)?token=ana-laptop", origin: origin,
-                        "the list is policy.origins")
+                        "the list is policy.origins; app.origins stays .any, or the engine refuses first")
                 }
                 _ = try enter(
                     room, "a program", "\(path)?token=ana-laptop",
@@ -75,15 +78,13 @@ final class Level13Tests: XCTestCase {
         try check("without a key of the list: close 4001, and nothing before", policy) { room in
             for path in ["/ws/echo", "/ws/shout"] {
                 for query in ["", "?token=", "?key=sesame"] {
-                    let client = try room.connect("Eve", to: path + query)
-                    try client.expectClose(
-                        4001, reason: "Missing token", "no token, or an empty one: throw .missingToken")
+                    try expectNoKey(
+                        room, path + query, "Missing token", "no token, or an empty one: .missingToken")
                 }
                 for query in ["?token=ana", "?token=Sesame", "?token=sesam", "?token=ana-laptop"] {
-                    let client = try room.connect("Mallory", to: path + query)
-                    try client.expectClose(
-                        4001, reason: "Invalid token",
-                        "only what policy.keys lists is a key: throw .invalidToken")
+                    try expectNoKey(
+                        room, path + query, "Invalid token",
+                        "only what policy.keys lists is a key: .invalidToken")
                 }
                 _ = try enter(room, "ana", "\(path)?token=sesame")
             }
@@ -99,11 +100,10 @@ final class Level13Tests: XCTestCase {
             let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
             let ben = try enter(room, "ben", "/ws/shout?token=ben-laptop")
             let phone = try enter(room, "ana's phone", "/ws/echo?token=ana-phone", "three fit")
-            try room.expectGet("/stats", json: ["connections": 3])
+            let hint = "all routes share the slots, and each connection takes one, whoever's it is"
+            try room.expectGet("/stats", json: ["connections": 3], hint)
             for path in ["/ws/echo", "/ws/shout", "/ws/echo"] {
-                try expectFull(
-                    room, "\(path)?token=ben-laptop",
-                    "all routes share the slots, and each connection takes one, whoever's it is")
+                try expectFull(room, "\(path)?token=ben-laptop", "three are in, and three fit: " + hint)
             }
             // Those who are in notice nothing; HTTP needs no slot, no key and no token.
             try room.expectGet("/stats", json: ["connections": 3], "the refused hold no slot")
@@ -131,7 +131,11 @@ final class Level13Tests: XCTestCase {
             for leave in ways {
                 let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop", hint)
                 try leave(ana)
-                try room.expectGet("/stats", json: ["connections": 1], hint)
+                try hinting(
+                    ifGot: "{\"connections\":0}", "one end returns one slot: not in a defer and a catch too"
+                ) {
+                    try room.expectGet("/stats", json: ["connections": 1], hint)
+                }
             }
             // A reader that reads nothing: the handler waits in send() when the connection is cut.
             let slow = try room.connect("ana", to: "/ws/echo?token=ana-laptop", receiveBuffer: 4096)
@@ -179,8 +183,7 @@ final class Level13Tests: XCTestCase {
             let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
             for _ in 0..<3 { try expectForeign(room, "/ws/echo?token=ana-laptop") }
             for _ in 0..<3 {
-                let eve = try room.connect("Eve", to: "/ws/echo")
-                try eve.expectClose(4001, reason: "Missing token")
+                try expectNoKey(room, "/ws/echo", "Missing token", "")
             }
             let hint = "only who passed the checks before may take a slot, and only who took one may free it"
             try room.expectGet("/stats", json: ["connections": 1], hint)
@@ -188,7 +191,7 @@ final class Level13Tests: XCTestCase {
             for _ in 0..<3 {
                 try expectFull(room, "/ws/echo?token=ana-phone", hint)
                 try expectForeign(room, "/ws/shout?token=ana-phone")
-                try room.connect("Mallory", to: "/ws/echo?token=x").expectClose(4001, reason: "Invalid token")
+                try expectNoKey(room, "/ws/echo?token=x", "Invalid token", "")
             }
             try room.expectGet("/stats", json: ["connections": 2], hint)
             for client in [ana, ben] { try client.close() }
@@ -209,9 +212,8 @@ final class Level13Tests: XCTestCase {
             for path in ["/ws/echo", "/ws/shout"] {
                 try expectForeign(room, path, hint)
                 try expectForeign(room, "\(path)?token=ana-laptop", hint)
-                try room.connect("Eve", to: path).expectClose(4001, reason: "Missing token", hint)
-                try room.connect("Mallory", to: "\(path)?token=x")
-                    .expectClose(4001, reason: "Invalid token", hint)
+                try expectNoKey(room, path, "Missing token", hint)
+                try expectNoKey(room, "\(path)?token=x", "Invalid token", hint)
                 try expectFull(room, "\(path)?token=ana-phone", hint)
             }
             try expectLimit(ana)
@@ -271,24 +273,26 @@ final class Level13Tests: XCTestCase {
         try check("tokens come back one by one with time, and never more than the bucket holds", policy) {
             room in
             try room.advance(by: .seconds(3600))
-            try expectTokens(3, room, "a bucket that is full takes no more: the rest runs over")
-            try room.advance(by: .seconds(9))
-            try expectTokens(0, room, "no token comes back before policy.refill has passed")
-            try room.advance(by: .seconds(2))
-            let clockHint =
-                "after 11 s there is one: ask app.clock what time it is; a refused message costs nothing"
-            try expectTokens(1, room, clockHint)
+            let full = "a bucket that is full takes no more: the rest runs over"
+            let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
+            try spend(3, by: ana, "the bucket is full at first")
+            try room.advance(by: .seconds(11))
+            try spend(
+                1, by: ana, "a token comes back every 10 s here: add it, and ask app.clock what time it is")
+            try expectLimit(ana, "11 s bring one token here, and not a full bucket")
             try room.advance(by: .seconds(20))
-            try expectTokens(2, room, "after another 20 s there are two, and not a full bucket")
-            for tokens in [0, 1] {
-                try room.advance(by: .seconds(6))
-                try expectTokens(
-                    tokens, room,
-                    "twice 6 s are more than 10 s: asking in between must not forget the part that has passed"
-                )
-            }
+            let again = "what has come back once must not come back again: remember when you counted last"
+            try expectTokens(2, room, tooFew: "a refused message costs nothing", tooMany: again)
+            try room.advance(by: .seconds(6))
+            let early =
+                "no token comes back before its time, also after a refusal: remember when you counted last"
+            try expectTokens(0, room, tooFew: "", tooMany: early)
+            try room.advance(by: .seconds(8))
+            let parts =
+                "6 s and 8 s are more than 10 s: who asks in between must not lose the part that has passed"
+            try expectTokens(1, room, tooFew: parts, tooMany: again)
             try room.advance(by: .seconds(3600))
-            try expectTokens(3, room, "a bucket that is full takes no more: the rest runs over")
+            try expectTokens(3, room, tooFew: "an hour fills the bucket", tooMany: full)
         }
     }
 
@@ -297,7 +301,8 @@ final class Level13Tests: XCTestCase {
         try check("what one user spends costs no other user anything", policy) { room in
             let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
             let ben = try enter(room, "ben", "/ws/echo?token=ben-laptop")
-            let hint = "one bucket for each user, not one for all"
+            let hint =
+                "one bucket for each user, not one for all; whose a connection is, is in socket.storage"
             try spend(2, by: ana, hint)
             try spend(2, by: ben, hint)
             try expectLimit(ana, hint)
@@ -312,16 +317,18 @@ final class Level13Tests: XCTestCase {
         ) {
             room in
             let hint = "the bucket belongs to the user, not to the connection, the key or the route"
-            for _ in 0..<5 { try enter(room, "ana", "/ws/echo?token=ana-laptop").close() }
+            for _ in 0..<5 {
+                try enter(room, "ana", "/ws/echo?token=ana-laptop", "connecting costs nothing").close()
+            }
             let laptop = try enter(room, "ana's laptop", "/ws/echo?token=ana-laptop")
             let phone = try enter(room, "ana's phone", "/ws/shout?token=ana-phone")
-            try spend(1, by: laptop, "connecting costs nothing")
+            try spend(1, by: laptop, "a waiting connection costs nothing: receive first, then spend")
             try phone.send("hi")
             try phone.expect("HI", "connecting costs nothing")
             try spend(1, by: laptop, "connecting costs nothing")
             try expectLimit(phone, hint)
             let again = try enter(room, "ana's phone, back again", "/ws/echo?token=ana-phone")
-            try expectLimit(again, hint)
+            try expectLimit(again, "neither a refusal nor a new connection fills the bucket")
             // Whoever sent too much is closed; the others stay, and go on when there is a token.
             try room.advance(by: .seconds(1))
             try spend(1, by: laptop, "only the connection that sent too much is closed")
@@ -381,14 +388,34 @@ final class Level13Tests: XCTestCase {
         return client
     }
 
-    private func expectFull(_ room: Classroom, _ path: String, _ hint: String) throws {
-        let client = try room.connect("One too many", to: path, hint)
-        try client.expectClose(1008, reason: "Server at capacity", hint)
+    /// Nobody is let in here, and is told so with a close.
+    private func expectNoKey(_ room: Classroom, _ path: String, _ reason: String, _ hint: String) throws {
+        let client = try room.connect("Eve", to: path, Self.byAClose)
+        try hinting(ifGot: "text", "nothing is sent to a client before its key is found in the list") {
+            try hinting(
+                ifGot: "close 1008 \"\(reason)", "the code for a key that is missing or unknown is 4001"
+            ) {
+                try client.expectClose(4001, reason: reason, hint)
+            }
+        }
     }
 
+    private func expectFull(_ room: Classroom, _ path: String, _ hint: String) throws {
+        let client = try room.connect("One too many", to: path, Self.byAClose)
+        try hinting(ifGot: "close 1013", "the code for a server at capacity is 1008 here") {
+            try client.expectClose(1008, reason: "Server at capacity", hint)
+        }
+    }
+
+    private static let byAClose =
+        "a page cannot read why a handshake was refused: throw the WebSocketException, which opens and closes"
+
     private func expectForeign(_ room: Classroom, _ path: String, _ hint: String = "") throws {
-        try room.expectRefusal(
-            "a foreign page", to: path, headers: ["Origin": "https://evil.example"], status: 403...403, hint)
+        try hinting(ifGot: "status", "exactly 403: socket.reject(status: 403)") {
+            try room.expectRefusal(
+                "a foreign page", to: path, headers: ["Origin": "https://evil.example"], status: 403...403,
+                hint)
+        }
     }
 
     /// Sends messages on /ws/echo, which must be answered.
@@ -406,14 +433,17 @@ final class Level13Tests: XCTestCase {
     }
 
     private func expectNotHandled(_ client: Client, _ hint: String = "") throws {
-        let usual = "there is no token left: throw .rateLimitExceeded before the message is handled"
+        let usual =
+            "there is no token left: spend before the message is handled, on every route, for text and binary"
         try client.expectClose(1008, reason: "Rate limit exceeded", hint.isEmpty ? usual : hint)
     }
 
     /// Ana can send so many messages now, and no more.
-    private func expectTokens(_ count: Int, _ room: Classroom, _ hint: String) throws {
-        let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
-        try spend(count, by: ana, hint)
-        try expectLimit(ana, hint)
+    private func expectTokens(
+        _ count: Int, _ room: Classroom, tooFew: String, tooMany: String
+    ) throws {
+        let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop", "connecting costs no token")
+        try spend(count, by: ana, tooFew)
+        try expectLimit(ana, tooMany)
     }
 }
