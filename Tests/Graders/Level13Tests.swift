@@ -131,7 +131,7 @@ final class Level13Tests: XCTestCase {
             for leave in ways {
                 let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop", hint)
                 try leave(ana)
-                try hinting(
+                _ = try hinting(
                     ifGot: "{\"connections\":0}", "one end returns one slot: not in a defer and a catch too"
                 ) {
                     try room.expectGet("/stats", json: ["connections": 1], hint)
