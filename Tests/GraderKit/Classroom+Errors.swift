@@ -30,7 +30,9 @@ extension Classroom {
     public func expect(_ what: String, _ hint: String = "", until condition: () -> Bool) throws {
         let deadline = Date().addingTimeInterval(patience)
         while !condition() {
-            if isHopeless || Date() >= deadline { throw explain(silence: "expected that \(what)", hint) }
+            if isHopeless || Date() >= deadline {
+                throw explain(silence: "expected that \(what)", hint, missing: "but that did not happen")
+            }
             usleep(1000)
         }
     }

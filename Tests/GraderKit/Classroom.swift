@@ -345,12 +345,14 @@ public final class Classroom {
     /// A finding of the check's own, beyond what a client's expectations say.
     public func wrong(_ findings: String..., hint: String = "") -> Failure { explain(wrong: findings, hint) }
 
-    /// Nothing came in time.
-    func explain(silence what: String, _ hint: String = "") -> Failure {
+    /// Nothing came in time, or what was waited for did not happen.
+    func explain(
+        silence what: String, _ hint: String = "", missing: String = "but nothing came"
+    ) -> Failure {
         if hasCrashed { return Failure(.crashed, [what]) }
         if let started = notStarted() { return started }
         let waited = String(format: "%g s", patience)
-        let findings = ["\(what), but nothing came within \(waited)"] + handlerErrors()
+        let findings = ["\(what), \(missing) within \(waited)"] + handlerErrors()
         let isBlocked = !loopsAnswer()
         Patience.waitedInVain()
         if isBlocked {

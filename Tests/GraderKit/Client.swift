@@ -6,6 +6,8 @@ import WebSocketEngine
 public final class Client {
     public let name: String
     public let path: String
+    /// True if a Ping of the server's is a mistake unless it is expected. Otherwise Pings are passed over.
+    public var noticesPings = false
     /// The header fields of the server's response to the handshake, in lower case.
     public internal(set) var responseHeaders: [String: String] = [:]
 
@@ -113,6 +115,12 @@ public final class Client {
         isClosed = true
     }
 
+    /// The port of this end of the connection.
+    var port: Int { wire.localPort }
+
+    /// Returns when the server's event loops have done what they were given before.
+    func waitForLoops() throws { try room.simultaneously {} }
+
     /// Ends the connection after the check, unless it has ended.
     func hangUp() { wire.end() }
 
@@ -191,6 +199,7 @@ public final class Client {
             case .closed(let gotCode, let gotReason):
                 if gotCode == code.rawValue, reason == nil || reason == gotReason { return }
                 throw wrong(expected: wanted, got: Show.close(gotCode, gotReason), hint)
+            case .ping where noticesPings: throw wrong(expected: wanted, got: show(event), hint)
             case .ping, .pong: continue
             }
         }
@@ -246,6 +255,7 @@ public final class Client {
             case .message(let message): return message
             case .closed(let code, let reason):
                 throw wrong(expected: wanted, got: Show.close(code, reason), hint)
+            case .ping where noticesPings: throw wrong(expected: wanted, got: show(event), hint)
             case .ping, .pong: continue
             }
         }
