@@ -21,6 +21,7 @@ let allLevels = [
     "09-History",
     "10-TypingIndicator",
     "13-MiddlewareAndLimits",
+    "14-Heartbeat",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])
