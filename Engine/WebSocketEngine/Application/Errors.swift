@@ -31,9 +31,9 @@ public struct WebSocketException: Error, Sendable, Equatable, CustomStringConver
     }
 
     public var description: String {
-        // The reserved ones are reported to the operator, who sees 1011 and must learn why.
+        // These are reported to the operator, who must learn why no client has seen the code.
         if !code.mayBeSent {
-            return "threw a WebSocketException with the reserved code \(code) (\(reason)); closed with 1011"
+            return "threw a WebSocketException with the code \(code) (\(reason)), which is never sent"
         }
         return "closing with code \(code): \(reason)"
     }
