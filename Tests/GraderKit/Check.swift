@@ -48,7 +48,11 @@ public struct Check {
 
     /// The runtime names the place of a trap in its first line.
     private static func crashFindings(_ said: String) -> [String] {
-        let lines = said.split(separator: "\n").filter { $0.contains("error:") || $0.contains("rror: ") }
+        let lines = said.split(separator: "\n").filter { line in
+            ["error:", "Fatal error", "Precondition failed", "Assertion failed"].contains {
+                line.contains($0)
+            }
+        }
         let words = lines.prefix(2).map { "the server said: \($0)" }
         return words.isEmpty ? ["a Swift trap or an endless recursion, without a word"] : Array(words)
     }

@@ -13,6 +13,8 @@ public final class Classroom {
     /// The application under test; its clock stands still if the check asked for manual time.
     public let application: Application
     let server: Server
+    /// True for what ``restarted(_:after:_:)`` makes.
+    public internal(set) var isRestarted = false
     private let shared: Shared
     private let crashesBefore: Int
     private var clients: [Client] = []
@@ -39,6 +41,7 @@ public final class Classroom {
         self.transcript = transcript
         self.standardError = standardError
         let crashesBefore = CrashGuard.count
+        GraderExecutor.shared.replaceCrashedThread()
         let shared = Shared()
         // A thread of its own: makeApplication() is the student's code too and may do anything.
         Thread.detachNewThread {
@@ -61,10 +64,11 @@ public final class Classroom {
         let deadline = Date().addingTimeInterval(Patience.forStart)
         while shared.signal.wait(timeout: .now() + .milliseconds(20)) == .timedOut {
             if CrashGuard.count > crashesBefore {
-                throw Failure(.crashed, ["makeApplication() crashed"])
+                throw Failure(.crashed, ["makeApplication() or a startup hook crashed"])
             }
             if Date() >= deadline {
                 Patience.hungAtStart()
+                GraderExecutor.shared.addThread()
                 throw Failure(.timedOut, ["makeApplication() or a startup hook did not return"])
             }
         }

@@ -55,6 +55,15 @@ public final class Client {
         flush()
     }
 
+    /// Sends the same text many times: a flood, for one who does not read what it is answered.
+    public func send(_ text: String, times count: Int) throws {
+        note("sends \(count) times the text \(Show.quoted(String(text.prefix(16))))…")
+        wireProtocol.send(.text(text))
+        let frame = wireProtocol.output.withPieces { first, later in later.reduce(Array(first)) { $0 + $1 } }
+        wireProtocol.output.removeAll()
+        for _ in 0..<count { wire.send(frame) }
+    }
+
     /// Sends JSON as text.
     public func send(json: JSONValue) throws {
         note("sends \(json.text)")

@@ -6,15 +6,37 @@ public final class Transcript: Sendable {
 
     func add(_ who: String, _ what: String) { lines.withLock { $0.append("\(who) \(what)") } }
 
+    /// How many steps there are so far.
+    var count: Int { lines.withLock { $0.count } }
+
+    /// Forgets the steps from this one on.
+    func forget(from start: Int) { lines.withLock { $0.removeSubrange(start...) } }
+
     /// The last steps, numbered from the first.
     func rendered(last count: Int = 24) -> [String] {
         let lines = lines.withLock { $0 }
+        // Two spaces at least: by them scripts/grade knows what belongs to a check's text.
+        let width = max(4, String(lines.count).count + 2)
         var shown = lines.enumerated().suffix(count).map { index, line in
             let number = String(index + 1)
-            return String(repeating: " ", count: max(0, 4 - number.count)) + number + "  " + line
+            return String(repeating: " ", count: width - number.count) + number + "  " + line
         }
         if lines.count > count { shown.insert("   …  (\(lines.count - count) earlier steps)", at: 0) }
         return shown
+    }
+}
+
+extension Classroom {
+    /// Does what is repeated many times: its steps are not in the transcript, unless it fails. One line, such as
+    /// `"ana", "says 1 to 50"`, may stand for all of them.
+    public func quietly<Result>(
+        _ who: String = "", _ what: String = "", _ work: () throws -> Result
+    ) throws -> Result {
+        let before = transcript.count
+        let result = try work()
+        transcript.forget(from: before)
+        if !who.isEmpty { transcript.add(who, what) }
+        return result
     }
 }
 
