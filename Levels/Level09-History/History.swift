@@ -127,8 +127,9 @@ struct Journal {
 
     /// The messages in the file, oldest first.
     ///
-    /// 1. Cut off what follows the last line break, with a warning: a write that was not completed. It must leave the
-    ///    file too (`truncate(atOffset:)`), or the next message would be glued to it. Then decode line by line.
+    /// 1. Cut off what follows the last line break: a write that was not completed. It must leave the file too
+    ///    (`truncate(atOffset:)`), or the next message would be glued to it. Warn on `FileHandle.standardError`; Swift 6
+    ///    refuses C's `stderr`. Then decode line by line.
     func read() throws -> [Event] {
         return []
     }

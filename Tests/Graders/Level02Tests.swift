@@ -198,7 +198,8 @@ private func stats(_ active: Int, of total: Int, last code: Int, _ reason: Strin
     return ["active": .number(Double(active)), "total": .number(Double(total)), "last": .object(last)]
 }
 
-private let quitCountedTwice = "counted down twice: quit needs no counting down of its own"
+private let quitCountedTwice =
+    "counted down twice: after close() the conversation ends as after any other end, and is counted down there"
 
 extension Classroom {
     /// What `GET /stats` must answer after an end. A number of open connections that is too low has its own cause.

@@ -36,9 +36,13 @@ final class Level08Tests: XCTestCase {
             room in
             let ana = try enter(room, "ana")
             let bob = try enter(room, "bob", meeting: ana)
-            for text in ["/pmx bob hi", "/help", "pm bob hi", "hi /pm bob hi", "/"] {
+            for text in ["/pmx bob hi", "/help", "pm bob hi", "hi /pm bob hi", " /pm bob hi", "/"] {
                 try ana.send(text)
-                try expect([ana, bob], .message(text, from: "ana"), "this text is for all, as any other")
+                try expect(
+                    [ana, bob], .message(text, from: "ana"),
+                    text.hasPrefix(" ")
+                        ? "a text that begins with a space is no command; see omittingEmptySubsequences"
+                        : "this text is for all, as any other")
             }
         }
     }
@@ -49,8 +53,10 @@ final class Level08Tests: XCTestCase {
             let bob = try enter(room, "bob", meeting: ana)
             let cy = try enter(room, "cy", meeting: ana, bob)
             for text in ["/pm bob hi", "for all"] { try ana.send(text) }
-            try bob.expect(json: .pm("hi", from: "ana", to: "bob"), "the recipient gets it")
-            try ana.expect(json: .pm("hi", from: "ana", to: "bob"), "the sender gets a copy")
+            try hintingIfPublic {
+                try bob.expect(json: .pm("hi", from: "ana", to: "bob"), "the recipient gets it")
+                try ana.expect(json: .pm("hi", from: "ana", to: "bob"), "the sender gets a copy")
+            }
             // Had cy heard the private message, it would have come before this one.
             let hint = "a private message goes to two sockets, once to each; cy is neither"
             try expect([ana, bob, cy], .message("for all", from: "ana"), hint)
@@ -65,12 +71,15 @@ final class Level08Tests: XCTestCase {
         try grade(PrivateMessages.self, "all that follows the space after the name is the message") { room in
             let ana = try enter(room, "ana")
             let bob = try enter(room, "bob", meeting: ana)
-            for text in ["see  you   at 8", "/pm ana hi", "two\nlines", "bob bob", "Grüße, 日本語 👩‍👩‍👧", "1"] {
+            for text in [
+                "see  you   at 8", "  two in front", " ", "/pm ana hi", "two\nlines", "bob bob",
+                "Grüße, 日本語 👩‍👩‍👧", "1",
+            ] {
                 try ana.send("/pm bob \(text)")
                 try ana.send("after")
                 try expect(
                     [ana, bob], .pm(text, from: "ana", to: "bob"),
-                    "cut the text at its first two spaces only, and put nothing together again")
+                    "cut the text at its first two spaces only, and leave the rest as it is")
                 try expect([ana, bob], .message("after", from: "ana"))
             }
         }
@@ -98,7 +107,9 @@ final class Level08Tests: XCTestCase {
             for name in ["nobody", "zoe", "Bob"] {
                 try ana.send("/pm \(name) are you there?")
                 try ana.send("after")
-                let error = try ana.expect(json: ["type": "error"], "answer with an event of type error")
+                let error = try hintingIfClosed {
+                    try ana.expect(json: ["type": "error"], "answer with an event of type error")
+                }
                 guard error["message"]?.string?.contains(name) == true else {
                     throw room.wrong("the error's message does not contain the name \(name)")
                 }
@@ -116,10 +127,17 @@ final class Level08Tests: XCTestCase {
             room in
             let ana = try enter(room, "ana")
             let bob = try enter(room, "bob", meeting: ana)
-            for text in ["/pm", "/pm ", "/pm bob", "/pm bob "] {
+            let hints = [
+                "/pm  bob hi":
+                    "two spaces after /pm: the name between them is empty; see omittingEmptySubsequences"
+            ]
+            for text in ["/pm", "/pm ", "/pm bob", "/pm bob ", "/pm  bob hi", "/pm  "] {
                 try ana.send(text)
                 try ana.send("after")
-                let error = try ana.expect(json: ["type": "error"], "\"\(text)\" lacks a name or a message")
+                let error = try hintingIfClosed {
+                    try ana.expect(
+                        json: ["type": "error"], hints[text] ?? "\"\(text)\" lacks a name or a message")
+                }
                 if error["message"]?.string == nil { throw room.wrong("the error has no message") }
                 try expect(
                     [ana, bob], .message("after", from: "ana"), "nobody but the sender gets the error")
@@ -192,6 +210,39 @@ final class Level08Tests: XCTestCase {
         }
     }
 
+    func testACutOffWhileErrorsAreSentIsALeave() throws {
+        try grade(PrivateMessages.self, "who is cut off while an error is sent to them has left") { room in
+            let ana = try enter(room, "ana")
+            let bob = try enter(room, "bob", meeting: ana, receiveBuffer: 4096)
+            // Bob never reads: once the system's buffers are full of errors, a handler that waits for him is in
+            // sendJSON(). JSON writes six characters for each of this name's.
+            let name = String(repeating: "\u{1}", count: 20_000)
+            try bob.send("/pm \(name) hi", times: 80)
+            let turn = JSONValue.message("turn", from: "ana")
+            var hasLeft = false
+            try room.quietly {
+                for _ in 0..<60 {
+                    try ana.send("turn")
+                    // A server may drop whoever does not read.
+                    let left = JSONValue.system("bob left")
+                    var event = try ana.receiveJSON(wanted: turn.text)
+                    if !hasLeft, event.contains(left) {
+                        hasLeft = true
+                        event = try ana.receiveJSON(wanted: turn.text)
+                    }
+                    if !event.contains(turn) {
+                        throw ana.wrong(
+                            expected: turn.text, got: event.text, "nobody but the sender gets the error")
+                    }
+                }
+            }
+            bob.drop(reset: true)
+            let hint = "sendJSON throws when the connection is over: leave in the catch as well"
+            if !hasLeft { try ana.expect(json: .system("bob left"), hint) }
+            try hinting(ifGot: "close 4009", hint) { _ = try enter(room, "bob", meeting: ana) }
+        }
+    }
+
     func testNamesAreDecodedAndKeptAsTheyAre() throws {
         try grade(PrivateMessages.self, "names are any text; upper and lower case make different names") {
             room in
@@ -210,11 +261,44 @@ final class Level08Tests: XCTestCase {
 
     /// Connects, and waits until everyone has been told.
     private func enter(
-        _ room: Classroom, _ name: String, at path: String? = nil, meeting others: Client...
+        _ room: Classroom, _ name: String, at path: String? = nil, meeting others: Client...,
+        receiveBuffer: Int? = nil
     ) throws -> Client {
-        let client = try room.connect(name, to: "/ws/chat/\(path ?? name)")
-        try expect([client] + others, .system("\(name) joined"), "everyone is told, the newcomer too")
+        let client = try room.connect(name, to: "/ws/chat/\(path ?? name)", receiveBuffer: receiveBuffer)
+        try hinting(ifGot: "close 4009", "the name was free, or should have been: who leaves gives it back") {
+            try hinting(
+                ifGot: "close 1000", "nothing ends the conversation here: accept, join, and loop over socket"
+            ) {
+                try expect(
+                    [client] + others, .system("\(name) joined"),
+                    "everyone is told, the newcomer too: accept and list the socket first, then announce; "
+                        + "broadcast passes over a socket that is not open yet")
+            }
+        }
         return client
+    }
+
+    /// A mistake that ends the conversation has a cause of its own.
+    private func hintingIfClosed<Result>(_ part: () throws -> Result) throws -> Result {
+        try hinting(
+            "a mistake must not end the conversation: catch the Complaint inside the loop, around one text"
+        ) {
+            try part()
+        } when: { findings in
+            findings.contains { $0.hasPrefix("     got close") || $0.hasPrefix("     got a close") }
+        }
+    }
+
+    /// What was sent to all as it came has not been read as a command.
+    private func hintingIfPublic(_ part: () throws -> Void) throws {
+        try hinting("the text went to all: is Command.parse used?") {
+            try part()
+        } when: { findings in
+            findings.contains {
+                $0.hasPrefix("     got ") && $0.contains(#""message":"/pm "#)
+                    && $0.contains(#""type":"message""#)
+            }
+        }
     }
 
     private func expect(_ clients: [Client], _ event: JSONValue, _ hint: String = "") throws {

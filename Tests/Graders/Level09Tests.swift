@@ -14,7 +14,12 @@ final class Level09Tests: XCTestCase {
             try ana.send("one")
             try ana.expect(json: .message("one", "tea", "ana"))
             let ben = try room.connect("ben", to: "/ws/rooms/tea/ben")
-            try ben.expect(json: .history("tea", [.message("one", "tea", "ana")]), "the history comes first")
+            try hinting(ifGot: #"{"messages":[]"#, "the history is empty: has \"one\" been remembered?") {
+                try hintingIfNotice {
+                    try ben.expect(
+                        json: .history("tea", [.message("one", "tea", "ana")]), "the history comes first")
+                }
+            }
             for client in [ben, ana] { try client.expect(json: .system("ben joined", "tea", "ben")) }
             try ben.send("two")
             for client in [ben, ana] { try client.expect(json: .message("two", "tea", "ben")) }
@@ -26,7 +31,7 @@ final class Level09Tests: XCTestCase {
     func testTheHistoryIsTheLast50OldestFirst() throws {
         try check("the history is the last 50 messages, oldest first") { room, _ in
             let ana = try enter(room, "tea", "ana")
-            for number in 1...50 { try say("\(number)", ana) }
+            try say(1...50, ana, in: room)
             try enter(room, "tea", "ben", after: (1...50).map { "\($0)" })
             for number in 51...61 { try ana.send("\(number)") }
             try ana.expect(json: .system("ben joined", "tea", "ben"))
@@ -122,11 +127,11 @@ final class Level09Tests: XCTestCase {
         try check("a server that starts with the same directory has the same history, and adds to it") {
             room, folder in
             let ana = try enter(room, "tea", "ana")
-            for number in 1...30 { try say("\(number)", ana) }
+            try say(1...30, ana, in: room)
             let again = folder.copy()
             try room.restarted(again.application) { room in
                 let ben = try enter(room, "tea", "ben", after: (1...30).map { "\($0)" })
-                for number in 31...60 { try say("\(number)", ben) }
+                try say(31...60, ben, in: room)
             }
             try room.restarted(again.copy().application) { room in
                 _ = try enter(
@@ -162,26 +167,34 @@ final class Level09Tests: XCTestCase {
             ]
             let ana = try enter(room, "tea", "ana")
             for text in texts { try say(text, ana) }
-            try room.restarted(folder.copy().application) { room in
-                _ = try enter(
-                    room, "tea", "ben", after: texts, "a line of the file must not end inside a message")
+            let hint =
+                "JSON escapes \\n and \\r, not every line break of Unicode: split the bytes at 10, not the text"
+            try hintingIfNotStarted(hint) {
+                try room.restarted(folder.copy().application) { room in
+                    _ = try enter(room, "tea", "ben", after: texts, hint)
+                }
             }
         }
     }
 
     func testTheFileOnlyGrowsAndStaysInItsDirectory() throws {
         try check("the file only grows, and nothing is written outside of the directory") { room, folder in
-            let ana = try enter(room, "..%2F..%2Fescape", "..%2F..%2Fana")
-            for number in 1...55 { try say("\(number)", ana) }
-            let before = folder.files
-            if before.isEmpty {
-                throw room.wrong("there is no file in the data directory, which did not exist")
-            }
-            try say("56", ana)
-            for (name, bytes) in before where folder.files[name]?.starts(with: bytes) != true {
-                throw room.wrong(
-                    "the file \(name) was written anew",
-                    hint: "add the new message at the end, touch nothing else")
+            let ana = try enter(room, "..%2F..%2Fescape", "ana", at: "..%2F..%2Fana")
+            try say(1...55, ana, in: room)
+            let (before, numbers) = (folder.files, folder.fileNumbers)
+            _ = try growths(in: folder, room) { try say("56", ana) }
+            let (after, numbersAfter) = (folder.files, folder.fileNumbers)
+            for (name, bytes) in before {
+                if after[name]?.starts(with: bytes) != true {
+                    throw room.wrong(
+                        "the file \(name) was written anew",
+                        hint: "add the new message at the end, touch nothing else")
+                }
+                if numbers[name] != numbersAfter[name] {
+                    throw room.wrong(
+                        "another file was put in the place of \(name)",
+                        hint: "open the file once and add to it; an .atomic write writes a whole new file")
+                }
             }
             if folder.outside != [folder.name] {
                 throw room.wrong(
@@ -196,26 +209,31 @@ final class Level09Tests: XCTestCase {
             room, folder in
             let ana = try enter(room, "tea", "ana")
             for text in ["one", "two"] { try say(text, ana) }
-            let before = folder.files
-            try say("€5 👍", ana)
-            let after = folder.files
             let texts = ["one", "two", "€5 👍"]
-            for (name, bytes) in after where bytes.count > before[name]?.count ?? 0 {
-                let start = before[name]?.count ?? 0
-                for end in start..<bytes.count {
-                    let torn = Folder(before.merging([name: bytes.prefix(end)]) { $1 })
+            let growths = try growths(in: folder, room) { try say("€5 👍", ana) }
+            let hint =
+                "only the torn line may be lost: what stands before the last line break is complete; "
+                + "the torn bytes may not even be UTF-8"
+            for write in growths {
+                for end in write.start..<write.end {
                     _ = room.standardErrorOutput()
-                    try room.restarted(torn.application) { room in
-                        let got = try history(try room.connect("ben", to: "/ws/rooms/tea/ben"))
-                        if got == texts.dropLast() || (end > start && got == texts) { return }
-                        throw room.wrong(
-                            "\(name) was cut off \(bytes.count - end) bytes before its end",
-                            "expected the history \(texts.dropLast())", "     got \(got)",
-                            hint: "only the torn line may be lost; its bytes may not even be UTF-8")
-                    }
-                    if end == (start + bytes.count) / 2, room.standardErrorOutput().isEmpty {
-                        throw room.wrong(
-                            "there was no warning on the standard error", hint: "a loss is never silent")
+                    try room.quietly {
+                        try hintingIfNotStarted(howToSkip) {
+                            try room.restarted(
+                                write.files(cutOffAt: end).application, after: write.telling(end)
+                            ) { room in
+                                let got = try history(try room.connect("ben", to: "/ws/rooms/tea/ben"))
+                                guard got == texts.dropLast() || (end > write.start && got == texts) else {
+                                    throw room.wrong(
+                                        "expected the history \(texts.dropLast())", "     got \(got)",
+                                        hint: got.isEmpty ? nothingCameBack : hint)
+                                }
+                            }
+                        }
+                        if end == (write.start + write.end) / 2, room.standardErrorOutput().isEmpty {
+                            throw room.wrong(
+                                "there was no warning on the standard error", hint: howToWarn)
+                        }
                     }
                 }
             }
@@ -226,24 +244,30 @@ final class Level09Tests: XCTestCase {
         try check("what is said after a torn line survives the next restart") { room, folder in
             let ana = try enter(room, "tea", "ana")
             try say("one", ana)
-            let before = folder.files
-            try say("two", ana)
-            for (name, bytes) in folder.files where bytes.count > before[name]?.count ?? 0 {
-                let start = before[name]?.count ?? 0
-                for end in [0, start / 2, start - 1, start + 1, (start + bytes.count) / 2, bytes.count - 1] {
-                    let torn = Folder(before.merging([name: bytes.prefix(end)]) { $1 })
-                    let kept = try room.restarted(torn.application) { room in
-                        let ben = try room.connect("ben", to: "/ws/rooms/tea/ben")
-                        let kept = try history(ben)
-                        try ben.expect(json: .system("ben joined", "tea", "ben"))
-                        for text in ["three", "four"] { try say(text, ben) }
-                        return kept
-                    }
-                    _ = room.standardErrorOutput()
-                    try room.restarted(torn.copy().application) { room in
-                        _ = try enter(
-                            room, "tea", "cy", after: kept + ["three", "four"],
-                            "the next message must not be glued to the torn line: that would cost it too")
+            let hint = "the new line may be glued to the torn one: cut the file back before you append"
+            for write in try growths(in: folder, room, { try say("two", ana) }) {
+                let (start, whole) = (write.start, write.end)
+                for end in [0, start / 2, start - 1, start + 1, (start + whole) / 2, whole - 1] {
+                    try room.quietly {
+                        let torn = write.files(cutOffAt: end)
+                        let kept = try room.restarted(torn.application, after: write.telling(end)) { room in
+                            let ben = try room.connect("ben", to: "/ws/rooms/tea/ben")
+                            let kept = try history(ben)
+                            try ben.expect(json: .system("ben joined", "tea", "ben"))
+                            for text in ["three", "four"] { try say(text, ben) }
+                            return kept
+                        }
+                        _ = room.standardErrorOutput()
+                        try hinting(
+                            ifGot: #"["three", "four"]"#,
+                            "cut the file back to its last line break, not to nothing"
+                        ) {
+                            try hintingIfNotStarted(hint) {
+                                try room.restarted(torn.copy().application) { room in
+                                    _ = try enter(room, "tea", "cy", after: kept + ["three", "four"], hint)
+                                }
+                            }
+                        }
                     }
                 }
             }
@@ -251,6 +275,47 @@ final class Level09Tests: XCTestCase {
     }
 
     // MARK: - Steps
+
+    /// Notices in the history have a cause of their own.
+    private func hintingIfNotice(_ part: () throws -> Void) throws {
+        try hinting("notices are no history: remember what was said, and not who came and went") {
+            try part()
+        } when: { findings in
+            findings.contains {
+                $0.hasPrefix(#"     got {"messages":[{"#) && $0.contains(#""type":"system""#)
+            }
+        }
+    }
+
+    private let nothingCameBack =
+        "nothing came back after the restart: does append write a whole line, and does read return it?"
+
+    private let howToSkip =
+        "an error in read() keeps the server from starting; look for byte 10 first, and decode complete lines only"
+    private let howToWarn =
+        #"FileHandle.standardError.write(Data("…\n".utf8)); print goes to the standard output"#
+
+    /// A server that does not start any more has read something that it cannot decode.
+    private func hintingIfNotStarted<Result>(_ hint: String, _ part: () throws -> Result) throws -> Result {
+        try hinting(hint, part) { $0.contains { $0.hasPrefix("the server did not start") } }
+    }
+
+    /// What `work`, in which something is said, has added to the files of the directory.
+    private func growths(
+        in folder: Folder, _ room: Classroom, _ work: () throws -> Void
+    ) throws -> [Growth] {
+        let before = folder.files
+        try work()
+        let growths = folder.files.sorted { $0.key < $1.key }.map {
+            Growth(name: $0, start: before[$0]?.count ?? 0, bytes: $1, before: before)
+        }.filter { $0.start < $0.end }
+        if growths.isEmpty {
+            throw room.wrong(
+                "something was said, and no file in the data directory has grown",
+                hint: "append the message to the journal before you tell it")
+        }
+        return growths
+    }
 
     /// A check whose server has a new directory that does not exist yet.
     private func check(_ rule: String, _ script: (Classroom, Folder) throws -> Void) throws {
@@ -268,7 +333,9 @@ final class Level09Tests: XCTestCase {
         let client = try room.connect(name, to: "/ws/rooms/\(path)/\(user ?? name)")
         let got = try history(client)
         if let texts, got != texts {
-            throw room.wrong("expected the history \(texts)", "     got \(got)", hint: hint)
+            throw room.wrong(
+                "expected the history \(texts)", "     got \(got)",
+                hint: got.isEmpty && room.isRestarted ? nothingCameBack : hint)
         }
         while try client.receiveJSON(wanted: "the join notice")["type"] != "system" {}
         return client
@@ -286,6 +353,13 @@ final class Level09Tests: XCTestCase {
         try client.expect(json: ["type": "message", "message": .string(text)])
     }
 
+    /// Says these numbers, and hears each.
+    private func say(_ numbers: ClosedRange<Int>, _ client: Client, in room: Classroom) throws {
+        try room.quietly(client.name, "says \(numbers.lowerBound) to \(numbers.upperBound), and hears each") {
+            for number in numbers { try say("\(number)", client) }
+        }
+    }
+
     /// The texts of the messages up to "last".
     private func messages(of client: Client) throws -> [String] {
         var texts: [String] = []
@@ -297,6 +371,27 @@ final class Level09Tests: XCTestCase {
     }
 
     private func user(_ client: Client) -> String { String(client.path.split(separator: "/").last ?? "") }
+}
+
+/// What one message has added to a file.
+private struct Growth {
+    let name: String
+    let start: Int
+    let bytes: Data
+    /// All files as they were before.
+    let before: [String: Data]
+
+    var end: Int { bytes.count }
+
+    /// What a write that ended early would have left behind.
+    func files(cutOffAt end: Int) -> Folder { Folder(before.merging([name: bytes.prefix(end)]) { $1 }) }
+
+    /// The same for the transcript.
+    func telling(_ cut: Int) -> String {
+        cut < start
+            ? "The file is cut off after \(cut) of \(end) bytes"
+            : "The last write is cut off after \(cut - start) of \(end - start) bytes"
+    }
 }
 
 /// A data directory, which is removed in the end.
@@ -331,6 +426,14 @@ private final class Folder: Sendable {
             files[name] = try? Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)"))
         }
         return files
+    }
+
+    /// The number by which the file system knows each file: a new one in its place has another.
+    var fileNumbers: [String: Int] {
+        files.keys.reduce(into: [:]) { numbers, name in
+            let attributes = try? FileManager.default.attributesOfItem(atPath: "\(path)/\(name)")
+            numbers[name] = attributes?[.systemFileNumber] as? Int
+        }
     }
 
     /// What a process that is killed now leaves behind.

@@ -85,10 +85,11 @@ actor Directory {
     }
 
     func handle(_ text: String, from sender: String) {
-        let words = text.split(separator: " ", maxSplits: 2).map(String.init)
+        let words = text.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false).map(
+            String.init)
         if text != "/pm", !text.hasPrefix("/pm ") {
             tellAll(.message(from: sender, text))
-        } else if words.count < 3 {
+        } else if words.count < 3 || words[1...].contains("") {
             boxes[sender]?.yield(.error("This is how: /pm bob hello"))
         } else if let box = boxes[words[1]] {
             box.yield(.pm(from: sender, to: words[1], words[2]))
