@@ -22,6 +22,7 @@ let allLevels = [
     "10-TypingIndicator",
     "13-MiddlewareAndLimits",
     "14-Heartbeat",
+    "15-Backpressure",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])
