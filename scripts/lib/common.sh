@@ -150,3 +150,26 @@ rules_of() {
         END { told() }
     ' "$root/Tests/Graders/Level$1Tests.swift"
 }
+
+# The command of a Chromium, or nothing and status 1.
+find_chromium() {
+    local name
+    for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable \
+        "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" \
+        "/Applications/Chromium.app/Contents/MacOS/Chromium"; do
+        if [ -n "$name" ] && command -v "$name"; then return; fi
+    done
+    return 1
+}
+
+# What is missing to look at a page in Chromium, and where to get it; nothing if all is there.
+missing_for_pages() {
+    if ! find_chromium >/dev/null; then
+        echo "Chromium is missing. Debian: apt install chromium. macOS: brew install --cask chromium."
+    elif ! command -v python3 >/dev/null; then
+        echo "Python is missing. Debian: apt install python3. macOS: brew install python."
+    elif ! python3 -c 'import websockets' 2>/dev/null; then
+        echo "Python's websockets is missing. Debian: apt install python3-websockets." \
+            "macOS: brew install python, then python3 -m pip install websockets."
+    fi
+}

@@ -38,84 +38,20 @@ async def until(question, expectation, patience=PATIENCE):
         await asyncio.sleep(0.02)
 
 
-class Browser:
-    """One Chromium process with one page."""
+class Tab:
+    """One page of a browser."""
 
-    def __init__(self, program, profile):
+    def __init__(self):
         self.exceptions = []  # JavaScript errors nobody caught
         self.console_errors = []
-        self._profile = profile
         self._answers = {}
         self._last_id = 0
-        self._process = subprocess.Popen(
-            [
-                program,
-                "--headless",
-                # Containers and CI runners have no user namespaces for the sandbox; only our own page is loaded.
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-                "--no-first-run",
-                "--no-proxy-server",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--remote-debugging-port=0",
-                f"--user-data-dir={profile}",
-                "about:blank",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        # For scripts/test-page, which ends Chromium if this process cannot.
-        with open(f"{profile}.pid", "w", encoding="utf-8") as opened:
-            opened.write(str(self._process.pid))
 
-    async def __aenter__(self):
-        try:
-            self._socket = await connect(await self._page_address(), max_size=None, ping_interval=None)
-            self._reader = asyncio.ensure_future(self._read())
-            for domain in ("Page", "Runtime", "Log", "DOM", "Accessibility"):
-                await self.command(f"{domain}.enable")
-            return self
-        except BaseException:
-            self._end()
-            raise
-
-    async def __aexit__(self, *_):
-        self._reader.cancel()
-        self._end()
-
-    def _end(self):
-        self._process.terminate()
-        try:
-            self._process.wait(3)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        os.remove(f"{self._profile}.pid")
-
-    async def _page_address(self):
-        file = os.path.join(self._profile, "DevToolsActivePort")
-
-        async def port():
-            if self._process.poll() is not None:
-                raise Failure("Chromium to start, but it ended at once")
-            if not os.path.exists(file):
-                return None
-            with open(file, encoding="utf-8") as opened:
-                lines = opened.read().split()
-            return lines[0] if len(lines) == 2 else None
-
-        number = await until(port, "Chromium to open its DevTools port", 20)
-        # Never by way of a proxy: this is a conversation with our own child process.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-        async def address():
-            with opener.open(f"http://127.0.0.1:{number}/json", timeout=5) as response:
-                pages = [target for target in json.load(response) if target["type"] == "page"]
-            return pages[0]["webSocketDebuggerUrl"] if pages else None
-
-        return await until(address, "Chromium to show a page", 20)
+    async def _attach(self, address):
+        self._socket = await connect(address, max_size=None, ping_interval=None)
+        self._reader = asyncio.ensure_future(self._read())
+        for domain in ("Page", "Runtime", "Log", "DOM", "Accessibility"):
+            await self.command(f"{domain}.enable")
 
     async def _read(self):
         async for text in self._socket:
@@ -187,8 +123,11 @@ class Browser:
         )
 
     async def prefer(self, scheme):
-        """Switches the system's colour scheme: light or dark."""
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        """Switches the system's colour scheme: light or dark. Nothing is to move from then on, so that clicks hit."""
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         await self.command("Emulation.setEmulatedMedia", features=features)
 
     async def screenshot(self, file):
@@ -219,6 +158,101 @@ class Browser:
         )
         node = tree["nodes"][0]
         return node.get("role", {}).get("value"), node.get("name", {}).get("value")
+
+
+class Browser(Tab):
+    """One Chromium process with its first page."""
+
+    def __init__(self, program, profile):
+        super().__init__()
+        self._profile = profile
+        self._tabs = [self]
+        self._process = subprocess.Popen(
+            [
+                program,
+                "--headless",
+                # Containers and CI runners have no user namespaces for the sandbox; only our own page is loaded.
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+                "--no-proxy-server",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={profile}",
+                "about:blank",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        # For scripts/test-page, which ends Chromium if this process cannot.
+        with open(f"{profile}.pid", "w", encoding="utf-8") as opened:
+            opened.write(str(self._process.pid))
+
+    async def __aenter__(self):
+        try:
+            await self._attach(await self._page_address())
+            return self
+        except BaseException:
+            self._end()
+            raise
+
+    async def __aexit__(self, *_):
+        for tab in self._tabs:
+            tab._reader.cancel()
+        self._end()
+
+    def _end(self):
+        self._process.terminate()
+        try:
+            self._process.wait(3)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.remove(f"{self._profile}.pid")
+
+    async def _page_address(self):
+        file = os.path.join(self._profile, "DevToolsActivePort")
+
+        async def port():
+            if self._process.poll() is not None:
+                raise Failure("Chromium to start, but it ended at once")
+            if not os.path.exists(file):
+                return None
+            with open(file, encoding="utf-8") as opened:
+                lines = opened.read().split()
+            return lines[0] if len(lines) == 2 else None
+
+        self._port = await until(port, "Chromium to open its DevTools port", 20)
+
+        async def address():
+            pages = [target for target in self._ask("json") if target["type"] == "page"]
+            return pages[0]["webSocketDebuggerUrl"] if pages else None
+
+        return await until(address, "Chromium to show a page", 20)
+
+    def _ask(self, path):
+        # Never by way of a proxy: this is a conversation with our own child process.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://127.0.0.1:{self._port}/{path}", timeout=5) as response:
+            return json.load(response)
+
+    async def new_tab(self):
+        """Another page, which shares what the browser keeps. In a window of its own: so both can be seen."""
+        tab = Tab()
+        tab.id = (await self.command("Target.createTarget", url="about:blank", newWindow=True))["targetId"]
+        (address,) = [target["webSocketDebuggerUrl"] for target in self._ask("json") if target["id"] == tab.id]
+        await tab._attach(address)
+        self._tabs.append(tab)
+        return tab
+
+    async def close_tabs(self):
+        """Closes all but the first page."""
+        while len(self._tabs) > 1:
+            tab = self._tabs.pop()
+            tab._reader.cancel()
+            await self.command("Target.closeTarget", targetId=tab.id)
 
 
 class Element:
