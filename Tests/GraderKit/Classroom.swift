@@ -227,23 +227,42 @@ public final class Classroom {
         try request("POST", path, body: Array(body.utf8), headers: headers)
     }
 
+    /// A POST request whose body need not be text.
+    public func post(_ path: String, bytes: [UInt8]) throws -> HTTPAnswer {
+        try request("POST", path, body: bytes)
+    }
+
     /// A GET request whose JSON must have these members, as soon as the server has caught up with its clients:
     /// asked again until it does, for a client that has left may be seen a moment later.
     @discardableResult
     public func expectGet(_ path: String, json: JSONValue, _ hint: String = "") throws -> JSONValue {
+        try expectAnswer("GET", path, body: nil, json: json, hint)
+    }
+
+    /// The same with a POST request, which is made anew each time.
+    @discardableResult
+    public func expectPost(
+        _ path: String, _ body: String, json: JSONValue, _ hint: String = ""
+    ) throws -> JSONValue {
+        try expectAnswer("POST", path, body: Array(body.utf8), json: json, hint)
+    }
+
+    private func expectAnswer(
+        _ method: String, _ path: String, body: [UInt8]?, json: JSONValue, _ hint: String
+    ) throws -> JSONValue {
         let deadline = Date().addingTimeInterval(patience)
         while true {
-            let answer = try request("GET", path, body: nil, silently: true)
+            let answer = try request(method, path, body: body, silently: true)
             if answer.status == 200, let got = answer.json, got.contains(json) {
-                transcript.add("GET \(path)", "answers \(got.text)")
+                transcript.add("\(method) \(path)", "answers \(got.text)")
                 return got
             }
             if isHopeless || Date() >= deadline {
-                transcript.add("GET \(path)", "answers \(answer.status) \(answer.text)")
+                transcript.add("\(method) \(path)", "answers \(answer.status) \(answer.text)")
                 if !isHopeless { Patience.waitedInVain() }
                 throw explain(
                     wrong: [
-                        "expected GET \(path) to answer \(json.text)",
+                        "expected \(method) \(path) to answer \(json.text)",
                         "     got \(answer.status == 200 ? "" : "status \(answer.status) ")\(answer.text)",
                     ], hint)
             }
@@ -263,7 +282,10 @@ public final class Classroom {
         if let body { text += "Content-Length: \(body.count)\r\nContent-Type: application/json\r\n" }
         wire.send(Array((text + "\r\n").utf8) + (body ?? []))
         let (answer, _) = try readAnswer(wire, isHandshake: false)
-        if !silently { transcript.add("\(method) \(path)", "answers \(answer.status) \(answer.text)") }
+        if !silently {
+            let sent = body.map { "with \(Show.text(String(decoding: $0, as: UTF8.self))) " } ?? ""
+            transcript.add("\(method) \(path)", "\(sent)answers \(answer.status) \(answer.text)")
+        }
         return answer
     }
 
@@ -314,9 +336,11 @@ public final class Classroom {
         let deadline = Date().addingTimeInterval(patience)
         while clock.sleeperCount < sleepers {
             if isHopeless || Date() >= deadline {
+                let asleep = clock.sleeperCount
                 throw explain(
-                    silence:
-                        "nobody sleeps on the application's clock: use app.clock.sleep(for:), not Task.sleep",
+                    silence: asleep == 0
+                        ? "nobody sleeps on the application's clock: use app.clock.sleep(for:), not Task.sleep"
+                        : "expected \(sleepers) tasks to sleep on the application's clock, of which \(asleep) do",
                     hint)
             }
             usleep(500)

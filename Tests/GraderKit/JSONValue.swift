@@ -1,7 +1,7 @@
 import Foundation
 
 /// Any JSON, for comparing what came with what should have come: the order of keys does not count.
-public enum JSONValue: Sendable, Equatable, Codable {
+public enum JSONValue: Sendable, Hashable, Codable {
     case null
     case bool(Bool)
     case number(Double)
