@@ -5,7 +5,7 @@
 #
 # Set by the caller: scratch (for --scratch-path), subject (that folder, from the package's root), work (temporary).
 
-subject_deadline=30    # seconds for a subject, built and graded
+subject_deadline=90    # seconds for a subject, built and graded, on a machine that has other things to do
 
 # place FOLDER…: the files of these folders, the later ones over the earlier, become the level's module.
 # Unchanged files are left alone, so that they are not compiled again.
