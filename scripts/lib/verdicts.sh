@@ -1,0 +1,133 @@
+# What came of grading a level, as plain files, JSON and JUnit XML; to be sourced after common.sh.
+#
+# A folder of plain files stands for one graded level:
+#   level      lines "name TAB value": level, title, outcome, first (the check to be shown), grader and engine
+#              (digests of what has graded)
+#   checks     a line for each check: name, rule, verdict, seconds, points, between tabs
+#   texts/X    the whole text of the failed check X
+#   message    what is to be said besides, such as the compiler's errors; may be empty
+# The outcome is passed, failed, not begun, does not compile, or not graded.
+#
+# Set by the caller: work (temporary), with the results and texts that results.awk makes.
+
+# verdict_of CHECK: its verdict in $work/results, or NOT RUN.
+verdict_of() { awk -F '\t' -v name="$1" '$1 == name { v = $2 } END { print (v ? v : "NOT RUN") }' "$work/results"; }
+
+sha256() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
+
+# digest_of_files FILE-OR-FOLDER…: one digest for the names and contents of all of them, from the package's root.
+digest_of_files() {
+    (cd "$root" && find "$@" -type f ! -name '.*' -exec sh -c 'printf "%s\n" "$@"' sh {} + | LC_ALL=C sort |
+        while IFS= read -r file; do sha256 "$file"; done | sha256 | cut -d ' ' -f 1)
+}
+
+# grader_digest NN: changes with any file of the grader of this level.
+grader_digest() {
+    digest_of_files "Tests/Graders/Level$1Tests.swift" Tests/Graders/Grade.swift Tests/Graders/Hints.swift Tests/GraderKit
+}
+
+# Changes with any file that the level is built with.
+engine_digest() { digest_of_files Package.swift Engine; }
+
+# points_of NN: name and points of each check, between tabs: 1, unless "/// Points: 2" stands above it.
+points_of() {
+    awk '
+        /^ *\/\/\/ Points: *[0-9]+ *$/ { points = $NF; next }
+        /^ *func test[A-Za-z0-9_]*\(\)/ {
+            name = $0
+            sub(/^ *func /, "", name)
+            sub(/\(.*/, "", name)
+            print name "\t" (points == "" ? 1 : points + 0)
+        }
+        !/^ *\/\/\// { points = "" }
+    ' "$root/Tests/Graders/Level$1Tests.swift"
+}
+
+# is_untouched NN FOLDER: the folder holds the exercise as it is handed out.
+is_untouched() {
+    local file
+    [ -d "$2" ] || return 1
+    "$root/scripts/stubs" --print "$1" >"$work/stub"
+    find "$2" -type f ! -name '.*' | sort | while IFS= read -r file; do cat "$file"; done | cmp -s - "$work/stub"
+}
+
+# Valid UTF-8, without NUL: what a program or a compiler prints may hold any bytes.
+as_text() { tr -d '\000' | iconv -c -f UTF-8 -t UTF-8 || true; }
+
+# write_verdicts DIR NN OUTCOME: the files of a level, from $work/results and $work/texts, and the message from the
+# standard input.
+write_verdicts() {
+    local dir=$1 level=$2 outcome=$3 check rule points verdict seconds first="" crashed="" tab
+    tab=$(printf '\t')
+    mkdir -p "$dir/texts"
+    if [ "$outcome" = "not begun" ]; then : >"$dir/message"; else as_text >"$dir/message"; fi
+    points_of "$level" >"$dir/points"
+    rules_of "$level" | while IFS="$tab" read -r check rule; do
+        verdict=$(verdict_of "$check")
+        if [ "$outcome" = "not begun" ]; then verdict="NOT STARTED"; fi
+        seconds=$(awk -F '\t' -v name="$check" '$1 == name { s = $3 } END { print s + 0 }' "$work/results")
+        points=$(awk -F '\t' -v name="$check" '$1 == name { print $2; exit }' "$dir/points")
+        if [ -s "$work/texts/$check" ] && [ "$verdict" != PASSED ]; then
+            as_text <"$work/texts/$check" >"$dir/texts/$check"
+        fi
+        printf '%s\t%s\t%s\t%s\t%s\n' "$check" "$rule" "$verdict" "$seconds" "$points"
+    done >"$dir/checks"
+    rm "$dir/points"
+    if [ "$outcome" = failed ] && ! awk -F '\t' '$3 != "NOT STARTED"' "$dir/checks" | grep -q .; then
+        outcome="not begun"
+    fi
+    # A crash comes first: what failed after it may have failed because of it.
+    first=$(awk -F '\t' '
+        $3 == "PASSED" { next }
+        !first { first = $1 }
+        $3 == "CRASHED" && !crashed { crashed = $1 }
+        END { print (crashed ? crashed : first) }' "$dir/checks")
+    {
+        printf 'level\t%s\n' "$level"
+        printf 'title\t%s\n' "$(title_of "$level")"
+        printf 'outcome\t%s\n' "$outcome"
+        printf 'first\t%s\n' "$first"
+        printf 'grader\t%s\n' "$(grader_digest "$level")"
+        printf 'engine\t%s\n' "$(engine_digest)"
+    } >"$dir/level"
+}
+
+# verdicts_as json|junit DIR…
+verdicts_as() {
+    local form=$1
+    shift
+    printf '%s\n' "$@" | LC_ALL=C awk -v form="$form" -f "$root/scripts/lib/verdicts.awk"
+}
+
+# value_of NAME DIR: such as the outcome.
+value_of() { sed -n "s/^$1$(printf '\t')//p" "$2/level"; }
+
+# line_of DIR: one line that sums up a level.
+line_of() {
+    local level title outcome passed total first
+    level=$(value_of level "$1") title=$(value_of title "$1") outcome=$(value_of outcome "$1")
+    total=$(wc -l <"$1/checks" | tr -d ' ')
+    passed=$(awk -F '\t' '$3 == "PASSED"' "$1/checks" | wc -l | tr -d ' ')
+    first=$(awk -F '\t' -v name="$(value_of first "$1")" '$1 == name { print $3 ": " $2 }' "$1/checks")
+    case $outcome in
+        passed) echo "✔  $level  $title: $passed of $total checks" ;;
+        failed) echo "✘  $level  $title: $passed of $total checks. $first" ;;
+        "not begun") echo "–  $level  $title: not begun" ;;
+        *) echo "✘  $level  $title: $outcome. $(sed -n '/[^ ]/{s/^ *//;p;q;}' "$1/message")" ;;
+    esac
+}
+
+# total_of DIR…: one line that sums up all.
+total_of() {
+    local dir levels=0
+    for dir in "$@"; do
+        if [ "$(value_of outcome "$dir")" = passed ]; then levels=$((levels + 1)); fi
+    done
+    for dir in "$@"; do cat "$dir/checks"; done | awk -F '\t' -v levels="$levels" -v all="$#" '
+        $3 == "PASSED" { passed++; points += $5 }
+        { of += $5 }
+        END {
+            printf "%d of %d levels passed, %d of %d checks", levels, all, passed, NR
+            print (of == NR ? "." : ", " points + 0 " of " of " points.")
+        }'
+}
