@@ -20,6 +20,7 @@ let allLevels = [
     "08-PrivateMessages",
     "09-History",
     "10-TypingIndicator",
+    "11-Presence",
     "12-PublishAndSubscribe",
     "13-MiddlewareAndLimits",
     "14-Heartbeat",
