@@ -25,6 +25,7 @@ let allLevels = [
     "13-MiddlewareAndLimits",
     "14-Heartbeat",
     "15-Backpressure",
+    "17-WebSockets",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])
