@@ -41,6 +41,7 @@ final class ServerClockTests: XCTestCase {
         eventually("three sleep") { clock.sleeperCount == 3 }
         clock.advance(by: .milliseconds(999))
         XCTAssertEqual(clock.sleeperCount, 3)
+        XCTAssertEqual(clock.timesToSleep, [.milliseconds(1), .milliseconds(1001), .milliseconds(2001)])
         clock.advance(by: .milliseconds(1))
         XCTAssertEqual(try woken.take(), 1)
         clock.advance(by: .seconds(10))

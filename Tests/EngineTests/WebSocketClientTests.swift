@@ -138,17 +138,22 @@ final class WebSocketClientTests: XCTestCase {
             app.webSocket("/no") { try await $0.reject(status: 401) }
         } test: { server in
             let local = "ws://127.0.0.1:\(server.port)"
-            for url in [
-                "\(local)/no", "\(local)/nowhere", "wss://localhost/", "http://localhost/", "nonsense", "",
-                "ws://no.such.host.invalid/", "ws://127.0.0.1:1/",
-            ] {
-                XCTAssertThrowsError(
-                    try blocking { _ = try await WebSocketClient.connect(to: url) }, url
-                ) { error in
-                    guard case WebSocketError.cannotConnect? = error as? WebSocketError else {
-                        return XCTFail("\(url): \(error)")
-                    }
+            func failure(_ url: String) throws -> WebSocketError? {
+                try blocking {
+                    do {
+                        _ = try await WebSocketClient.connect(to: url)
+                        return nil
+                    } catch let error as WebSocketError { return error }
                 }
+            }
+            // Three kinds: whoever tries again needs to know which.
+            XCTAssertEqual(try failure("\(local)/no"), .refused(status: 401, "Unauthorized"))
+            XCTAssertEqual(try failure("\(local)/nowhere"), .refused(status: 404, "Not Found"))
+            for url in ["wss://localhost/", "http://localhost/", "nonsense", ""] {
+                guard case .invalidURL? = try failure(url) else { return XCTFail(url) }
+            }
+            for url in ["ws://no.such.host.invalid/", "ws://127.0.0.1:1/"] {
+                guard case .cannotConnect? = try failure(url) else { return XCTFail(url) }
             }
             XCTAssertThrowsError(
                 try blocking { _ = try await WebSocketClient.connect(to: local, headers: ["A": "b\r\nC: d"]) }

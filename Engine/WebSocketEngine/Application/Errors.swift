@@ -57,8 +57,12 @@ public enum WebSocketError: Error, Sendable, Equatable, CustomStringConvertible 
     case invalidHandshake(String)
     /// `receiveText()` met a binary message, or `receiveBytes()` a text message.
     case unexpectedMessage(Message)
-    /// The address is not a `ws://` URL, or the server refused; the text says what happened.
+    /// No connection came about; the text says what happened. Another attempt may succeed.
     case cannotConnect(String)
+    /// The server answered the handshake with this HTTP status and its reason phrase.
+    case refused(status: Int, String)
+    /// This is no URL of a WebSocket that this engine can reach; the text says why.
+    case invalidURL(String)
 
     public var description: String {
         switch self {
@@ -72,6 +76,9 @@ public enum WebSocketError: Error, Sendable, Equatable, CustomStringConvertible 
         case .unexpectedMessage(.text): "a text message came where binary was expected"
         case .unexpectedMessage(.binary): "a binary message came where text was expected"
         case .cannotConnect(let fault): "cannot connect: \(fault)"
+        case .refused(let status, let reason):
+            "the server refused the connection: \(status)" + (reason.isEmpty ? "" : " \(reason)")
+        case .invalidURL(let fault): fault
         }
     }
 }

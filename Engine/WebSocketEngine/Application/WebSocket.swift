@@ -157,7 +157,7 @@ public final class WebSocket: Sendable {
 
     /// Returns when the closing handshake has passed and the socket is closed. To be called at the end of a program:
     /// the answer to the peer's Close frame, or our own, may still be on its way when ``receive()`` ends.
-    package nonisolated(nonsending) func waitUntilClosed() async { await session.waitUntilClosed() }
+    public nonisolated(nonsending) func waitUntilClosed() async { await session.waitUntilClosed() }
 }
 
 extension WebSocket: AsyncSequence {

@@ -67,6 +67,7 @@ final class ClientHandshake: ConnectionDelegate, @unchecked Sendable {
     }
 
     private func finish(_ head: ResponseHead, surplus: [UInt8]) {
+        if head.status != 101 { return fail(WebSocketError.refused(status: head.status, head.reason)) }
         if let fault = Handshake.fault(in: head, key: key, subprotocols: subprotocols) { return fail(fault) }
         guard let connection, let continuation else { return }
         loop.cancel(deadline)

@@ -21,7 +21,8 @@ public enum WebSocketClient {
     ///   - limits: What the server may make this side hold, and how long it may take.
     ///   - loop: The event loop that the connection shall live on; without one, a loop that all clients share.
     /// - Returns: The open WebSocket. It is closed with 1001 when the last reference to it is gone.
-    /// - Throws: ``WebSocketError/cannotConnect(_:)`` with what went wrong; ``SystemError`` if there are no resources;
+    /// - Throws: ``WebSocketError/cannotConnect(_:)``, ``WebSocketError/refused(status:_:)`` or
+    ///   ``WebSocketError/invalidURL(_:)`` with what went wrong; ``SystemError`` if there are no resources;
     ///   `CancellationError` if the task is cancelled before the WebSocket is open.
     public static func connect(
         to url: String, headers: Headers = Headers(), subprotocols: [String] = [], limits: Limits = Limits(),
@@ -45,6 +46,8 @@ public enum WebSocketClient {
                     loop.execute { handshake.cancel() }
                 }
             } catch let error as WebSocketError {
+                // A server that refuses has been found: no other address has a better answer.
+                if case .refused = error { throw error }
                 failure = error
             }
         }
@@ -60,13 +63,13 @@ public enum WebSocketClient {
 
         init(_ url: String) throws(WebSocketError) {
             guard let parts = URLComponents(string: url), let host = parts.host, !host.isEmpty else {
-                throw .cannotConnect("\(url) is not a URL such as ws://localhost:8000/ws")
+                throw .invalidURL("\(url) is not a URL such as ws://localhost:8000/ws")
             }
             switch parts.scheme?.lowercased() {
             case "ws": break
             case "wss":
-                throw .cannotConnect("wss:// needs TLS, which this engine leaves to a proxy: use ws://")
-            default: throw .cannotConnect("\(url) does not begin with ws://")
+                throw .invalidURL("wss:// needs TLS, which this engine leaves to a proxy: use ws://")
+            default: throw .invalidURL("\(url) does not begin with ws://")
             }
             // The brackets of an IPv6 address belong to the URL, not to the address.
             self.host = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host

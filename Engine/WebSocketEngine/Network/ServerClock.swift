@@ -118,6 +118,11 @@ public final class ServerClock: Clock, Sendable {
     /// How many tasks sleep until a manual time, for a test that must not advance before they do.
     public var sleeperCount: Int { manual.withLock { $0.sleepers.count } }
 
+    /// How long each of them still sleeps, the shortest first.
+    package var timesToSleep: [Duration] {
+        manual.withLock { manual in manual.sleepers.map { $0.deadline - (manual.now ?? .zero) }.sorted() }
+    }
+
     /// Calls `observer` whenever manual time has moved, until it is removed.
     func addObserver(_ observer: @escaping @Sendable () -> Void) -> UInt64 {
         manual.withLock { manual in
