@@ -18,6 +18,7 @@ public final class Classroom {
     private let shared: Shared
     private let crashesBefore: Int
     private var clients: [Client] = []
+    private var people: [Person] = []
 
     /// What the server's threads report.
     fileprivate final class Shared: Sendable {
@@ -329,6 +330,30 @@ public final class Classroom {
         return HTTPAnswer(status: status, headers: headers, body: [])
     }
 
+    // MARK: - Programs of the student's
+
+    /// Starts a client program of the student's, which runs on a thread of the level's server.
+    public func start(_ name: String, _ program: @escaping Person.Program) -> Person {
+        let shared = shared
+        let person = Person(name, in: self, on: server.eventLoops[0], program) { error in
+            shared.reports.withLock { $0.errors.append((name, error)) }
+        }
+        people.append(person)
+        return person
+    }
+
+    /// A connection that a ``ScriptedServer`` has accepted.
+    func add(_ client: Client) -> Client {
+        clients.append(client)
+        return client
+    }
+
+    /// How the programs have ended, of those that have.
+    var endings: [String] { people.compactMap(\.ending) }
+
+    /// True if every program has ended, so that there is nothing to wait for.
+    var everybodyHasLeft: Bool { !people.isEmpty && endings.count == people.count }
+
     // MARK: - Time
 
     /// Moves the application's clock on, once `sleepers` tasks of the student's wait for it.
@@ -367,7 +392,7 @@ public final class Classroom {
     func explain(wrong findings: [String], _ hint: String) -> Failure {
         if hasCrashed { return Failure(.crashed, findings) }
         if let started = notStarted() { return started }
-        return Failure(.wrong, findings + handlerErrors() + (hint.isEmpty ? [] : ["hint: \(hint)"]))
+        return Failure(.wrong, findings + handlerErrors() + endings + (hint.isEmpty ? [] : ["hint: \(hint)"]))
     }
 
     /// A finding of the check's own, beyond what a client's expectations say.
@@ -379,6 +404,7 @@ public final class Classroom {
     ) -> Failure {
         if hasCrashed { return Failure(.crashed, [what]) }
         if let started = notStarted() { return started }
+        if everybodyHasLeft { return explain(wrong: ["\(what), but nothing came"], hint) }
         let waited = String(format: "%g s", patience)
         let findings = ["\(what), \(missing) within \(waited)"] + handlerErrors()
         let isBlocked = !loopsAnswer()
@@ -417,6 +443,7 @@ public final class Classroom {
 
     /// Lets everyone go. Does not wait for a server that may hang.
     func dismiss() {
+        for person in people { person.dismiss() }
         for client in clients { client.hangUp() }
         let server = server
         if hasCrashed { return }

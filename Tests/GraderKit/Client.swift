@@ -2,7 +2,8 @@ import Foundation
 import WebSocketEngine
 
 /// A named WebSocket client in a check. Its calls block, are written down in the transcript, and throw a ``Failure``
-/// that explains itself when the server does something else.
+/// that explains itself when the server does something else. A ``ScriptedServer`` has the other end of such a
+/// connection, with the same calls.
 public final class Client {
     public let name: String
     public let path: String
@@ -21,7 +22,7 @@ public final class Client {
 
     private let room: Classroom
     private let wire: Wire
-    private var wireProtocol = WebSocketProtocol(role: .client, limits: Client.limits)
+    private var wireProtocol: WebSocketProtocol
     private var events: [Event] = []
     private var isClosed = false
     /// What stands between the handshake's response and the first read.
@@ -33,7 +34,12 @@ public final class Client {
         return limits
     }
 
-    init(_ name: String, _ path: String, _ wire: Wire, _ surplus: [UInt8], in room: Classroom) {
+    init(
+        _ name: String, _ path: String, _ wire: Wire, _ surplus: [UInt8],
+        role: WebSocketProtocol.Role = .client,
+        in room: Classroom
+    ) {
+        wireProtocol = WebSocketProtocol(role: role, limits: Client.limits)
         self.name = name
         self.path = path
         self.wire = wire
@@ -100,7 +106,7 @@ public final class Client {
         flush()
         while true {
             guard let event = nextEvent(within: room.patience) else {
-                throw room.explain(silence: "the server did not answer \(name)'s close frame")
+                throw room.explain(silence: "nobody answered \(name)'s close frame")
             }
             if case .closed = event { return }
         }

@@ -41,6 +41,15 @@ final class Wire {
         }
     }
 
+    /// A connection that was accepted.
+    init(descriptor: Int32) {
+        self.descriptor = descriptor
+        set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        #if canImport(Darwin)
+            set(SOL_SOCKET, SO_NOSIGPIPE, 1)
+        #endif
+    }
+
     deinit { end() }
 
     /// The port of this end.
