@@ -26,6 +26,7 @@ let allLevels = [
     "14-Heartbeat",
     "15-Backpressure",
     "17-WebSockets",
+    "16-TheClient",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])

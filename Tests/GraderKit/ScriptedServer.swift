@@ -7,33 +7,18 @@ import WebSocketEngine
 public final class ScriptedServer {
     private let room: Classroom
     public let port: Int
-    private var descriptor: Int32?
+    private let descriptor: Int32
 
-    /// Listens on a free port.
-    public init(in room: Classroom) throws {
+    /// Takes a free port and listens; or not yet, so that whoever connects is refused by the system.
+    public init(in room: Classroom, listening: Bool = true) throws {
         self.room = room
-        guard let (descriptor, port) = Self.listen(on: 0) else {
-            throw Failure(.wrong, ["the check itself failed: no port to listen on"])
-        }
-        self.descriptor = descriptor
-        self.port = port
+        (descriptor, port) = try Self.bind()
+        if listening { listen() }
     }
 
-    deinit { stopListening() }
+    deinit { close(descriptor) }
 
-    /// From now on there is no server here: whoever connects is refused by the system.
-    public func stopListening() {
-        if let descriptor { close(descriptor) }
-        descriptor = nil
-    }
-
-    /// Listens again on the same port.
-    public func listenAgain() throws {
-        guard let (descriptor, _) = Self.listen(on: port) else {
-            throw Failure(.wrong, ["the check itself failed: port \(port) is taken"])
-        }
-        self.descriptor = descriptor
-    }
+    public func listen() { _ = Foundation.listen(descriptor, 16) }
 
     // MARK: - Callers
 
@@ -96,7 +81,7 @@ public final class ScriptedServer {
                 throw room.explain(silence: "expected a client to connect", hint)
             }
         }
-        let wire = Wire(descriptor: Foundation.accept(descriptor ?? -1, nil, nil))
+        let wire = Wire(descriptor: Foundation.accept(descriptor, nil, nil))
         var received: [UInt8] = []
         while true {
             if let end = received.firstRange(of: Array("\r\n\r\n".utf8)) {
@@ -159,36 +144,28 @@ public final class ScriptedServer {
     // MARK: - The system's calls
 
     private func isCalled(within milliseconds: Int32) -> Bool {
-        guard let descriptor else {
-            usleep(UInt32(milliseconds) * 1000)
-            return false
-        }
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        return poll(&entry, 1, milliseconds) > 0
+        return poll(&entry, 1, milliseconds) > 0 && entry.revents & Int16(POLLIN) != 0
     }
 
-    private static func listen(on port: Int) -> (descriptor: Int32, port: Int)? {
+    private static func bind() throws -> (descriptor: Int32, port: Int) {
         #if os(Linux)
             let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         #else
             let descriptor = socket(AF_INET, SOCK_STREAM, 0)
         #endif
-        var reuse: Int32 = 1
-        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isListening = withUnsafeMutablePointer(to: &address) {
+        let isBound = withUnsafeMutablePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && Foundation.listen(descriptor, 16) == 0
-                    && getsockname(descriptor, $0, &length) == 0
+                Foundation.bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
             }
         }
-        if !isListening {
+        if !isBound {
             close(descriptor)
-            return nil
+            throw Failure(.wrong, ["the check itself failed: there is no free port"])
         }
         return (descriptor, Int(UInt16(bigEndian: address.sin_port)))
     }

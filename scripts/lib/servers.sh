@@ -117,4 +117,10 @@ check_shutdown() {
     done
 }
 
+# The terminal client of level 16, in pseudo-terminals, in a pipe, and with its server killed in between.
+check_terminal() {
+    command -v python3 >/dev/null || skip "python3 is missing. Debian: apt install python3. macOS: brew install python."
+    within 60 python3 -B -X utf8 "$root/scripts/lib/terminal.py" "$(bin_folder)/Solution16"
+}
+
 wait_for_end() { while kill -0 "$1" 2>/dev/null; do sleep 0.05; done; }
