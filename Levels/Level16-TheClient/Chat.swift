@@ -64,7 +64,7 @@ actor Chat {
     /// Begins a session, or goes on with it, and sends the welcome and all that was missed. Returns the socket that
     /// this one replaces, if the server had not noticed yet that it is dead.
     ///
-    /// 11. If the name belongs to this very session, keep what is known of it and stop its `expiry`; otherwise the name
+    /// 12. If the name belongs to this very session, keep what is known of it and stop its `expiry`; otherwise the name
     ///    must be free, and a new session begins. Then send, in this order and without an `await`:
     ///    `.welcome(received:from:)` and the events from there on. From now on `socket` is the session's socket.
     func resume(_ socket: WebSocket, as name: String, session id: String, seen: Int) throws -> WebSocket? {
@@ -73,7 +73,7 @@ actor Chat {
 
     /// A message of a session, which may have come before.
     ///
-    /// 12. Tell the others only if its number is higher than all before it. Acknowledge it in any case.
+    /// 13. Tell the others only if its number is higher than all before it. Acknowledge it in any case.
     func hear(_ n: Int, _ text: String, from name: String, session id: String) throws {
         guard let session = members[name]?.session, session.id == id else { return }
         throw NotImplemented("tell the others unless it came before, and acknowledge it")
@@ -111,14 +111,14 @@ struct Session {
 
     /// Numbers what the chat tells this client, and keeps it.
     ///
-    /// 9. The first event has number 1. Keep the last `capacity`.
+    /// 10. The first event has number 1. Keep the last `capacity`.
     mutating func add(_ text: String) -> Frame {
         return .event(next, text)
     }
 
     /// What follows the event with this number, as far as it is kept.
     ///
-    /// 10. The last of `kept` has the number `next - 1`. A client may name a number that is too high: it has seen
+    /// 11. The last of `kept` has the number `next - 1`. A client may name a number that is too high: it has seen
     ///    events of a server that has been started anew since. Then it has seen nothing of this session.
     func events(after seen: Int) -> [Frame] {
         return []

@@ -32,7 +32,11 @@ public struct TheClient: Level {
     }
 
     /// The conversation with a plain client.
+    ///
+    /// 1. Accept. The first text is the name, with which the client joins; each further text is said. Who has joined
+    ///    leaves, whichever way the conversation ends. Who has not cannot leave.
     private static func talk(_ socket: WebSocket, in chat: Chat) async throws {
+        // solution
         try await socket.accept()
         guard let name = try await firstText(of: socket) else { return }
         try await chat.join(socket, as: name)
@@ -43,6 +47,8 @@ public struct TheClient: Level {
             throw error
         }
         try await chat.leave(name)
+        // stub: throw NotImplemented("accept, take the name, say each text, and leave")
+        // end
     }
 
     /// The conversation with one that may come back.
@@ -64,6 +70,7 @@ public struct TheClient: Level {
         try await chat.lose(socket, of: name)
     }
 
+    /// Nil if the connection ends before there is one.
     private static func firstText(of socket: WebSocket) async throws -> String? {
         for try await case .text(let text) in socket { return text }
         return nil
@@ -129,7 +136,7 @@ public actor ChatClient {
     /// Takes part until nothing more is typed and everything is with the server, or until the task is cancelled. Then
     /// it closes with 1000 and returns. Called once.
     ///
-    /// 8. Three things happen at once: `take(lines)`, `stayConnected()` and `sendOutbox()`. The first must not end the
+    /// 9. Three things happen at once: `take(lines)`, `stayConnected()` and `sendOutbox()`. The first must not end the
     ///    others; when one of the other two ends, or throws, all end.
     /// - Parameters:
     ///   - lines: What is typed.
@@ -171,7 +178,7 @@ public actor ChatClient {
     /// Sends what waits, one after the other, whenever there is a connection. Returns when typing has ended and the
     /// outbox is empty.
     ///
-    /// 7. For each of the `changes`: as long as there is a `live` socket and a message to send, send it. With the
+    /// 8. For each of the `changes`: as long as there is a `live` socket and a message to send, send it. With the
     ///    subprotocol (`socket.subprotocol`) as `Frame.message`, and then it waits for its ack; otherwise as plain text,
     ///    and then it is done with. A `WebSocketDisconnect` is no reason to end: the next connection sends again.
     private func sendOutbox() async throws {
@@ -199,7 +206,7 @@ public actor ChatClient {
 
     /// Connects again and again, until that is of no use any more or the task is cancelled.
     ///
-    /// 6. Catch the errors after which another attempt `mayHelp`: show a notice with the error, and sleep on the
+    /// 7. Catch the errors after which another attempt `mayHelp`: show a notice with the error, and sleep on the
     ///    `clock` for the next delay of the `backoff`. All others are thrown.
     private func stayConnected() async throws {
         // solution
@@ -219,7 +226,7 @@ public actor ChatClient {
 
     /// True if connecting once more may end better than with this error.
     ///
-    /// 5. It may after `cannotConnect`, after the HTTP statuses 429 and from 500 on, and after these close codes:
+    /// 6. It may after `cannotConnect`, after the HTTP statuses 429 and from 500 on, and after these close codes:
     ///    1001, 1005, 1006 and 1011 to 1014. It does not after any other, nor after other errors.
     private func mayHelp(_ error: any Error) -> Bool {
         // solution
@@ -257,7 +264,7 @@ public actor ChatClient {
 
     /// The first words on a new connection.
     ///
-    /// 3. With the subprotocol, say hello; the connection is `live` only with the welcome. Without it, send the name, if
+    /// 4. With the subprotocol, say hello; the connection is `live` only with the welcome. Without it, send the name, if
     ///    there is one, and the connection is live: let the outbox be sent.
     private func greet(_ socket: WebSocket) async throws {
         // solution
@@ -273,11 +280,11 @@ public actor ChatClient {
 
     /// A text from the server. Throws `DecodingError` for one that is not in the subprotocol.
     ///
-    /// 4. Whoever is spoken to is welcome: reset the `backoff`. Without the subprotocol, show the text
+    /// 5. Whoever is spoken to is welcome: reset the `backoff`. Without the subprotocol, show the text
     ///    (`readable(text)`). With it:
-    ///    - welcome: all messages up to `received` are acknowledged. `from` is the number of the next event. If that is not
-    ///      `seen + 1`, say so in a notice: events are lost. Go live.
-    ///    - event: show it, unless it was shown before.
+    ///    - welcome: all messages up to `received` are acknowledged. `from` is the number of the next event, and everything
+    ///      before it counts as seen. If it is higher than `seen + 1`, say in a notice how many events are lost. Go live.
+    ///    - event: show it, and remember that it was seen.
     ///    - ack: the outbox need not keep these. Let `sendOutbox` know, with `change.yield()`.
     private func hear(_ text: String, from socket: WebSocket) throws {
         // solution
@@ -294,7 +301,6 @@ public actor ChatClient {
             outbox.acknowledge(upTo: received)
             goLive(socket)
         case .event(let n, let text):
-            if n <= seen { return }
             seen = n
             show(.chat(text))
         case .ack(let n):
@@ -339,7 +345,7 @@ struct Outbox {
 
     /// The oldest message that was not taken yet; nil if there is none. It stays until it is acknowledged.
     ///
-    /// 2. Their numbers have no gaps. Mark it as taken now, not after it was sent: while it is sent, others go on.
+    /// 3. Their numbers have no gaps. Mark it as taken now, not after it was sent: while it is sent, others go on.
     mutating func takeNext() -> Message? {
         // solution
         guard let first = messages.first else { return nil }
@@ -370,7 +376,7 @@ struct Backoff {
 
     /// A random time: up to 1 s, up to 2 s after the second failure in a row, then 4, 8, 16, and 30 s from there on.
     ///
-    /// 1. `Double.random(in: 0...longest, using: &random)`. Mind an attempt number 1,000.
+    /// 2. `Double.random(in: 0...longest, using: &random)`. Mind an attempt number 1,000.
     mutating func next() -> Duration {
         // solution
         let longest = min(Self.cap, Self.base * pow(2, Double(failures)))

@@ -72,132 +72,6 @@ final class Level16Tests: XCTestCase {
         }
     }
 
-    // MARK: - The server, for clients that come back
-
-    func testAMessageIsToldOnceHoweverOftenItComes() throws {
-        try grade(
-            TheClient.self, "a message of a session is told once, however often it comes, and acknowledged"
-        ) {
-            room in
-            let bob = try enter(room, "Bob")
-            let alice = try resume(room, "Alice", "s1", received: 0, from: 1)
-            for (n, text) in [(1, "one"), (2, "two"), (2, "two"), (1, "one"), (3, "three")] {
-                try alice.send(json: .message(n, text))
-                try alice.expect(
-                    json: ["type": "ack", "n": .number(Double(n))], "acknowledge the double too")
-            }
-            for text in ["one", "two", "three"] {
-                try bob.expect("[Alice]: \(text)", "what has a number that came before is a double")
-            }
-            alice.drop()
-            let again = try resume(room, "Alice", "s1", received: 3, from: 1)
-            try again.send(json: .message(3, "three"))
-            try again.send(json: .message(4, "four"))
-            try bob.expect("[Alice]: four", "the numbers of a session go on when it comes back")
-            for (n, nonsense) in ["Alice", "{}", #"{"type":"message","n":"1","message":"x"}"#].enumerated() {
-                let client = try room.connect("Client \(n)", to: chat, subprotocols: ["chat.resume.v1"])
-                try client.send(nonsense)
-                try client.expectClose(1007, "what does not fit the subprotocol is closed with 1007")
-            }
-            try bob.send("Hi")
-            try again.expect(json: ["type": "ack", "n": 3])
-            try again.expect(json: ["type": "ack", "n": 4])
-            try again.expect(json: .event(1, "[Bob]: Hi"), "never to oneself, and numbered from 1")
-        }
-    }
-
-    func testWhatWasMissedIsSentOnReturn() throws {
-        try grade(
-            TheClient.self, "whoever comes back is sent what was said meanwhile, in order, and nothing twice"
-        ) {
-            room in
-            let bob = try enter(room, "Bob")
-            let cy = try enter(room, "Cy")
-            func say(_ text: String) throws {
-                try bob.send(text)
-                try cy.expect("[Bob]: \(text)")
-            }
-            let hint = "every event of the session has a number and is kept, with a connection or without"
-            var alice = try resume(room, "Alice", "s1", received: 0, from: 1)
-            for n in 1...3 {
-                try say("\(n)")
-                try alice.expect(json: .event(n, "[Bob]: \(n)"))
-            }
-            alice.drop()
-            for n in 4...6 { try say("\(n)") }
-            for seen in [2, 3, 5] {
-                alice = try resume(room, "Alice", "s1", seen: seen, received: 0, from: seen + 1)
-                for n in seen + 1...6 { try alice.expect(json: .event(n, "[Bob]: \(n)"), hint) }
-                alice.drop(reset: true)
-            }
-            alice = try resume(room, "Alice", "s1", seen: 6, received: 0, from: 7)
-            try say("7")
-            try alice.expect(json: .event(7, "[Bob]: 7"), hint)
-            alice.drop()
-            // More than a server has to keep.
-            for n in 8...1010 { try bob.send("\(n)") }
-            for n in 8...1010 { try cy.expect("[Bob]: \(n)") }
-            alice = try resume(room, "Alice", "s1", seen: 7, received: 0, from: 11)
-            for n in 11...1010 { try alice.expect(json: .event(n, "[Bob]: \(n)"), "the last 1,000 are kept") }
-        }
-    }
-
-    func testTheAbsentAreWaitedFor() throws {
-        try grade(
-            TheClient.self,
-            "a session whose connection broke is waited for: 60 s, by the application's clock",
-            prepare: {
-                $0.clock.useManualTime()
-                // When minutes pass at once, nobody has the time to answer the engine's pings.
-                $0.limits.pingInterval = nil
-            }
-        ) { room in
-            let bob = try enter(room, "Bob")
-            let cy = try enter(room, "Cy")
-            for leave in [{ $0.drop() }, { try $0.close(code: 1001) }] as [(Client) throws -> Void] {
-                let alice = try resume(room, "Alice", "s1", received: 0)
-                try leave(alice)
-                try room.advance(by: .seconds(59), onceAsleep: 1)
-                try expectRefusal(room, "Alice", 4009, "Username taken", "the name is kept for as long")
-            }
-            let alice = try resume(room, "Alice", "s1", received: 0)
-            try room.advance(by: .seconds(120))
-            try cy.send("Still here?")
-            try bob.expect("[Cy]: Still here?", "whoever comes back in time has not left: stop the timer")
-            alice.drop()
-            try room.advance(by: .seconds(60), onceAsleep: 1)
-            try bob.expect("[Server]: Alice has left the chat.", "after 60 s, those who stay are told")
-            try cy.expect("[Server]: Alice has left the chat.")
-            // The same session is unknown now.
-            let again = try resume(room, "Alice", "s1", seen: 5, received: 0, from: 1)
-            try again.close(code: 1000)
-            try bob.expect("[Server]: Alice has left the chat.", "close 1000 says that the user has left")
-            _ = try enter(room, "Alice")
-        }
-    }
-
-    func testASessionReplacesItsOwnConnection() throws {
-        try grade(
-            TheClient.self, "a session that connects again replaces its old connection; another one may not"
-        ) {
-            room in
-            let bob = try enter(room, "Bob")
-            let first = try resume(room, "Alice", "s1", received: 0, from: 1)
-            let stranger = try room.connect("Mallory", to: chat, subprotocols: ["chat.resume.v1"])
-            try stranger.send(json: .hello("Alice", "s2", seen: 0))
-            try stranger.expectClose(4009, reason: "Username taken", "the name belongs to another session")
-            let second = try resume(room, "Alice", "s1", received: 0, from: 1)
-            try first.expectClose(
-                4010, reason: "Resumed elsewhere",
-                "the server may not have noticed that the old connection is dead")
-            try second.send(json: .message(1, "Hi"))
-            try bob.expect("[Alice]: Hi", "the end of the old connection is not the end of the session")
-            try second.expect(json: ["type": "ack", "n": 1])
-            try bob.send("Hi Alice")
-            try second.expect(json: .event(1, "[Bob]: Hi Alice"), "events go to the new connection")
-        }
-    }
-
     // MARK: - The client
 
     func testTypesAndListensAtOnce() throws {
@@ -382,15 +256,21 @@ final class Level16Tests: XCTestCase {
                 json: .message(2, "two"), "what was acknowledged is done with; what was not is sent again")
             try line.send(json: .event(1, "after 1"))
             try alice.expect(sees: "after 1", "the welcome says from which number on events come: go by that")
-            // The other way round: a gap.
             try line.close(code: 1012)
             _ = try server.pause()
+            // Started anew once more, and gone again before it has said anything.
+            try server.nextCaller().accept(subprotocol: "chat.resume.v1").welcome(
+                seen: 1, received: 0, from: 1
+            ).drop()
+            _ = try server.pause()
             line = try server.nextCaller().accept(subprotocol: "chat.resume.v1")
-            let notices = alice.noticeCount
-            try line.welcome(seen: 1, received: 2, from: 8)
-            try line.send(json: .event(8, "after 8"))
-            try alice.expect(sees: "after 8")
-            try alice.expectNotices(notices + 1, "a loss is never silent")
+            // The other way round: a gap.
+            let hint =
+                "what comes before the number in the welcome counts as seen, or else events would be passed over"
+            try line.welcome(seen: 0, received: 2, from: 4322, hint)
+            try line.send(json: .event(4322, "after the gap"))
+            try alice.expect(sees: "after the gap")
+            try alice.expectNotice("4321", "a loss is never silent: say how many were missed")
             alice.types("three")
             try line.expect(json: .message(3, "three"), "what the welcome acknowledges is not sent again")
         }
@@ -520,6 +400,140 @@ final class Level16Tests: XCTestCase {
             try again.expectClose(1000, "with everything delivered, leave")
             again.drop()
             try expectDeparture(alice, server, room)
+        }
+    }
+
+    // MARK: - The server, for clients that come back
+
+    func testAMessageIsToldOnceHoweverOftenItComes() throws {
+        try grade(
+            TheClient.self, "a message of a session is told once, however often it comes, and acknowledged"
+        ) {
+            room in
+            let bob = try enter(room, "Bob")
+            let alice = try resume(room, "Alice", "s1", received: 0, from: 1)
+            for (n, text) in [(1, "one"), (2, "two"), (2, "two"), (1, "one"), (3, "three")] {
+                try alice.send(json: .message(n, text))
+                try alice.expect(
+                    json: ["type": "ack", "n": .number(Double(n))], "acknowledge the double too")
+            }
+            for text in ["one", "two", "three"] {
+                try bob.expect("[Alice]: \(text)", "what has a number that came before is a double")
+            }
+            alice.drop()
+            let again = try resume(room, "Alice", "s1", received: 3, from: 1)
+            try again.send(json: .message(3, "three"))
+            try again.send(json: .message(4, "four"))
+            try bob.expect("[Alice]: four", "the numbers of a session go on when it comes back")
+            // A client whose server was started anew does not begin with 1 again.
+            let dora = try resume(room, "Dora", "s2", seen: 9, received: 0, from: 1)
+            try dora.send(json: .message(5, "five"))
+            try bob.expect("[Dora]: five", "any number is new that is higher than all before it")
+            try dora.close()
+            try bob.expect("[Server]: Dora has left the chat.")
+            for (n, nonsense) in ["Alice", "{}", #"{"type":"message","n":"1","message":"x"}"#].enumerated() {
+                let client = try room.connect("Client \(n)", to: chat, subprotocols: ["chat.resume.v1"])
+                try client.send(nonsense)
+                try client.expectClose(1007, "what does not fit the subprotocol is closed with 1007")
+            }
+            try bob.send("Hi")
+            try again.expect(json: ["type": "ack", "n": 3])
+            try again.expect(json: ["type": "ack", "n": 4])
+            try again.expect(json: .event(1, "[Dora]: five"), "never to oneself, and numbered from 1")
+            try again.expect(json: .event(2, "[Server]: Dora has left the chat."))
+            try again.expect(json: .event(3, "[Bob]: Hi"))
+        }
+    }
+
+    func testWhatWasMissedIsSentOnReturn() throws {
+        try grade(
+            TheClient.self, "whoever comes back is sent what was said meanwhile, in order, and nothing twice"
+        ) {
+            room in
+            let bob = try enter(room, "Bob")
+            let cy = try enter(room, "Cy")
+            func say(_ text: String) throws {
+                try bob.send(text)
+                try cy.expect("[Bob]: \(text)")
+            }
+            let hint = "every event of the session has a number and is kept, with a connection or without"
+            var alice = try resume(room, "Alice", "s1", received: 0, from: 1)
+            for n in 1...3 {
+                try say("\(n)")
+                try alice.expect(json: .event(n, "[Bob]: \(n)"))
+            }
+            alice.drop()
+            for n in 4...6 { try say("\(n)") }
+            for seen in [2, 3, 5] {
+                alice = try resume(room, "Alice", "s1", seen: seen, received: 0, from: seen + 1)
+                for n in seen + 1...6 { try alice.expect(json: .event(n, "[Bob]: \(n)"), hint) }
+                alice.drop(reset: true)
+            }
+            alice = try resume(room, "Alice", "s1", seen: 6, received: 0, from: 7)
+            try say("7")
+            try alice.expect(json: .event(7, "[Bob]: 7"), hint)
+            alice.drop()
+            // More than a server has to keep.
+            for n in 8...1010 { try bob.send("\(n)") }
+            for n in 8...1010 { try cy.expect("[Bob]: \(n)") }
+            alice = try resume(room, "Alice", "s1", seen: 7, received: 0, from: 11)
+            for n in 11...1010 { try alice.expect(json: .event(n, "[Bob]: \(n)"), "the last 1,000 are kept") }
+        }
+    }
+
+    func testTheAbsentAreWaitedFor() throws {
+        try grade(
+            TheClient.self,
+            "a session whose connection broke is waited for: 60 s, by the application's clock",
+            prepare: {
+                $0.clock.useManualTime()
+                // When minutes pass at once, nobody has the time to answer the engine's pings.
+                $0.limits.pingInterval = nil
+            }
+        ) { room in
+            let bob = try enter(room, "Bob")
+            let cy = try enter(room, "Cy")
+            for leave in [{ $0.drop() }, { try $0.close(code: 1001) }] as [(Client) throws -> Void] {
+                let alice = try resume(room, "Alice", "s1", received: 0)
+                try leave(alice)
+                try room.advance(by: .seconds(59), onceAsleep: 1)
+                try expectRefusal(room, "Alice", 4009, "Username taken", "the name is kept for as long")
+            }
+            let alice = try resume(room, "Alice", "s1", received: 0)
+            try room.advance(by: .seconds(120))
+            try cy.send("Still here?")
+            try bob.expect("[Cy]: Still here?", "whoever comes back in time has not left: stop the timer")
+            alice.drop()
+            try room.advance(by: .seconds(60), onceAsleep: 1)
+            try bob.expect("[Server]: Alice has left the chat.", "after 60 s, those who stay are told")
+            try cy.expect("[Server]: Alice has left the chat.")
+            // The same session is unknown now.
+            let again = try resume(room, "Alice", "s1", seen: 5, received: 0, from: 1)
+            try again.close(code: 1000)
+            try bob.expect("[Server]: Alice has left the chat.", "close 1000 says that the user has left")
+            _ = try enter(room, "Alice")
+        }
+    }
+
+    func testASessionReplacesItsOwnConnection() throws {
+        try grade(
+            TheClient.self, "a session that connects again replaces its old connection; another one may not"
+        ) {
+            room in
+            let bob = try enter(room, "Bob")
+            let first = try resume(room, "Alice", "s1", received: 0, from: 1)
+            let stranger = try room.connect("Mallory", to: chat, subprotocols: ["chat.resume.v1"])
+            try stranger.send(json: .hello("Alice", "s2", seen: 0))
+            try stranger.expectClose(4009, reason: "Username taken", "the name belongs to another session")
+            let second = try resume(room, "Alice", "s1", received: 0, from: 1)
+            try first.expectClose(
+                4010, reason: "Resumed elsewhere",
+                "the server may not have noticed that the old connection is dead")
+            try second.send(json: .message(1, "Hi"))
+            try bob.expect("[Alice]: Hi", "the end of the old connection is not the end of the session")
+            try second.expect(json: ["type": "ack", "n": 1])
+            try bob.send("Hi Alice")
+            try second.expect(json: .event(1, "[Bob]: Hi Alice"), "events go to the new connection")
         }
     }
 
@@ -694,10 +708,12 @@ private struct Record {
 extension Client {
     /// Takes the client's hello and answers it.
     @discardableResult
-    fileprivate func welcome(seen: Int? = nil, received: Int, from: Int) throws -> Client {
+    fileprivate func welcome(
+        seen: Int? = nil, received: Int, from: Int, _ hint: String = ""
+    ) throws -> Client {
         let hello = try expect(json: ["type": "hello"], "with the subprotocol, say hello first")
         if let seen, hello["seen"]?.int != seen {
-            throw wrong(expected: "seen: \(seen)", got: "\(hello["seen"]?.text ?? "nothing")")
+            throw wrong(expected: "seen: \(seen)", got: "\(hello["seen"]?.text ?? "nothing")", hint)
         }
         try send(json: .welcome(received: received, from: from))
         return self
