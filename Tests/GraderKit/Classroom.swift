@@ -348,11 +348,11 @@ public final class Classroom {
         return client
     }
 
-    /// How the programs have ended, of those that have.
-    var endings: [String] { people.compactMap(\.ending) }
+    /// How the program that was started last has ended, if it has.
+    private var ending: [String] { [people.last?.ending].compactMap(\.self) }
 
     /// True if every program has ended, so that there is nothing to wait for.
-    var everybodyHasLeft: Bool { !people.isEmpty && endings.count == people.count }
+    var everybodyHasLeft: Bool { !people.isEmpty && people.allSatisfy { $0.ending != nil } }
 
     // MARK: - Time
 
@@ -392,7 +392,7 @@ public final class Classroom {
     func explain(wrong findings: [String], _ hint: String) -> Failure {
         if hasCrashed { return Failure(.crashed, findings) }
         if let started = notStarted() { return started }
-        return Failure(.wrong, findings + handlerErrors() + endings + (hint.isEmpty ? [] : ["hint: \(hint)"]))
+        return Failure(.wrong, findings + handlerErrors() + ending + (hint.isEmpty ? [] : ["hint: \(hint)"]))
     }
 
     /// A finding of the check's own, beyond what a client's expectations say.

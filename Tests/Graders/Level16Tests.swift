@@ -79,7 +79,7 @@ final class Level16Tests: XCTestCase {
             room in
             let server = try ScriptedServer(in: room)
             let alice = start("Alice", at: server, in: room)
-            let line = try server.nextCaller().accept()
+            let line = try server.nextCaller("connect at once, before anything is typed").accept()
             try line.expect(
                 "Alice", "the name is the first text, if the server does not choose the subprotocol")
             for text in ["one", "", "  two  ", "{three}"] {
@@ -290,7 +290,8 @@ final class Level16Tests: XCTestCase {
                 }
                 let line = caller.accept()
                 try line.expect("Alice", "the name comes first, on every connection")
-                for text in expected { try line.expect(text, "in the order in which they were typed") }
+                let hint = "keep what is typed without a connection, and send it after the name, in order"
+                for text in expected { try line.expect(text, hint) }
                 alice.types("now \(cut)")
                 try line.expect("now \(cut)")
                 try line.send("Hi")
@@ -388,7 +389,8 @@ final class Level16Tests: XCTestCase {
                 received: 0, from: 1)
             alice.types("last words")
             alice.endsTyping()
-            try line.expect(json: .message(1, "last words"))
+            let late = "the end of the typing is not the end of the sending: leave when all is acknowledged"
+            try line.expect(json: .message(1, "last words"), late)
             try line.send(json: .event(1, "Bye"))
             try alice.expect(sees: "Bye", "what was typed is delivered first: stay until it is acknowledged")
             line.drop()
@@ -534,7 +536,8 @@ final class Level16Tests: XCTestCase {
                 "the server may not have noticed that the old connection is dead")
             try second.send(json: .message(1, "Hi"))
             try bob.expect("[Alice]: Hi", "the end of the old connection is not the end of the session")
-            try second.expect(json: ["type": "ack", "n": 1])
+            try second.expect(
+                json: ["type": "ack", "n": 1], "the end of the old connection is not the end of the session")
             try bob.send("Hi Alice")
             try second.expect(json: .event(1, "[Bob]: Hi Alice"), "events go to the new connection")
         }

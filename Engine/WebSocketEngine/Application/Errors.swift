@@ -75,7 +75,8 @@ public enum WebSocketError: Error, Sendable, Equatable, CustomStringConvertible 
         case .invalidHandshake(let fault): "the handshake cannot be answered so: \(fault)"
         case .unexpectedMessage(.text): "a text message came where binary was expected"
         case .unexpectedMessage(.binary): "a binary message came where text was expected"
-        case .cannotConnect(let fault): "cannot connect: \(fault)"
+        // The system's errors say so themselves.
+        case .cannotConnect(let fault): fault.hasPrefix("cannot ") ? fault : "cannot connect: \(fault)"
         case .refused(let status, let reason):
             "the server refused the connection: \(status)" + (reason.isEmpty ? "" : " \(reason)")
         case .invalidURL(let fault): fault
