@@ -388,11 +388,12 @@ final class Level16Tests: XCTestCase {
             let line = try server.nextCaller().accept(subprotocol: "chat.resume.v1").welcome(
                 received: 0, from: 1)
             alice.types("last words")
+            try line.expect(json: .message(1, "last words"))
             alice.endsTyping()
-            let late = "the end of the typing is not the end of the sending: leave when all is acknowledged"
-            try line.expect(json: .message(1, "last words"), late)
             try line.send(json: .event(1, "Bye"))
-            try alice.expect(sees: "Bye", "what was typed is delivered first: stay until it is acknowledged")
+            try alice.expect(
+                sees: "Bye",
+                "the end of the typing is not the end of the sending: stay until all is acknowledged")
             line.drop()
             _ = try server.pause("what was typed is delivered first, if it needs another connection")
             let again = try server.nextCaller().accept(subprotocol: "chat.resume.v1")
