@@ -25,8 +25,8 @@ let allLevels = [
     "13-MiddlewareAndLimits",
     "14-Heartbeat",
     "15-Backpressure",
-    "17-WebSockets",
     "16-TheClient",
+    "17-WebSockets",
 ]
 
 let levels = chosenLevels(Context.environment["LEVEL"])
