@@ -131,6 +131,14 @@ check_mutant() {
     return "$failed"
 }
 
+# The chapter of a level in Course.md.
+chapter_of() {
+    awk -v chapter="$((10#$1))" '
+        /^```/ { fenced = !fenced }
+        !fenced && /^##? / { inside = (/^## Chapter / && $3 + 0 == chapter + 0) }
+        inside { print }' "$root/Course.md"
+}
+
 # The whole of one level. Writes its summary to $work/summary.
 check_level() {
     local level=$1 file name check failed=0 mutants=0 alternates=0 grader_seconds=0
@@ -143,6 +151,10 @@ check_level() {
         failed=1
         echo "scripts/grade finds no rule for these checks; write it as the first text of the check:"
         cat "$work/why"
+    fi
+    if chapter_of "$level" | grep -q '^\*To be written\.\*$'; then
+        failed=1
+        echo "Chapter $((10#$level)) of Course.md is not written yet: *To be written.*"
     fi
     check_solution "$level" >"$work/why" || { failed=1; echo "The solution does not pass:"; cat "$work/why"; }
     check_stub "$level" >"$work/why" || { failed=1; echo "The stub is not simply NOT STARTED:"; cat "$work/why"; }
