@@ -40,6 +40,15 @@ check_results() {
     [ "$(tail -n 12 "$work/steps/testX")" = "$steps" ] || { cat "$work/steps/testX"; return 1; }
 }
 
+# Each command of scripts/course, against recorded answers of the compiler and the graders.
+check_course() {
+    within 300 scripts/test-course >"$work/course" 2>&1 || {
+        cat "$work/course"
+        return 1
+    }
+    tail -n 1 "$work/course" >"$work/summary"
+}
+
 # Everything compiles, without a warning. The compiler tells a warning once, when it compiles the file: after a build
 # with warnings, or a broken-off one, the log remains and the next build starts afresh.
 check_build() {
