@@ -13,13 +13,15 @@ listing() { find "$@" -type f ! -name '.*' ! -name '*.md' -exec cksum {} + | LC_
 
 # What all verdicts depend on besides the level.
 digest_of_course() {
-    (cd "$root" && listing Engine Tests/GraderKit Tests/Graders/Grade.swift Tests/Graders/Hints.swift) | cksum | tr ' ' -
+    (cd "$root" && listing Engine Tests/GraderKit Tests/Graders/Grade.swift Tests/Graders/Hints.swift) |
+        cksum | tr ' ' -
 }
 
 # digest_of NN: changes with any file of the student's level, of its grader and of the engine.
 digest_of() {
     echo "${course_digest:-$(digest_of_course)}-$(
-        cd "$root" && listing "$(exercise_folder "$1")" "Tests/Graders/Level$1Tests.swift" 2>/dev/null | cksum | tr ' ' -
+        cd "$root" && listing "$(exercise_folder "$1")" "Tests/Graders/Level$1Tests.swift" 2>/dev/null |
+            cksum | tr ' ' -
     )"
 }
 
