@@ -21,8 +21,23 @@ check_scripts() {
     if command -v python3 >/dev/null; then
         python3 -c 'import ast, sys
 for name in sys.argv[1:]: ast.parse(open(name, encoding="utf-8").read(), name)' scripts/*/*.py
+        check_editors
     fi
     check_results
+}
+
+# What editors read is JSON, and the commands that it names are there.
+check_editors() {
+    python3 - .vscode/*.json .devcontainer/*.json <<'END'
+import json, os, sys
+for name in sys.argv[1:]:
+    try:
+        with open(name, encoding="utf-8") as file: content = json.load(file)
+    except ValueError as error:
+        sys.exit(f"{name} is not JSON: {error}")
+    for task in content.get("tasks", []):
+        if not os.access(task["command"], os.X_OK): sys.exit(f'{name}: there is no command {task["command"]}')
+END
 }
 
 # A failure's text comes out of results.awk whole, however many steps it has.
