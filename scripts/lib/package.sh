@@ -57,7 +57,7 @@ check_results() {
 
 # Each command of scripts/course, against recorded answers of the compiler and the graders.
 check_course() {
-    within 300 scripts/test-course >"$work/course" 2>&1 || {
+    within 600 scripts/test-course >"$work/course" 2>&1 || {
         cat "$work/course"
         return 1
     }
