@@ -20,7 +20,10 @@ public struct Check {
     ) -> Report? {
         _ = CrashGuard.install
         CrashGuard.isChecking = true
-        defer { CrashGuard.isChecking = false }
+        defer {
+            DataFolder.removeAll()
+            CrashGuard.isChecking = false
+        }
         Patience.begin(level: L.number)
         let capture = StandardErrorCapture()
         var steps: [String] = []

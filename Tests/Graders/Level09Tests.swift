@@ -128,7 +128,7 @@ final class Level09Tests: XCTestCase {
             room, folder in
             let ana = try enter(room, "tea", "ana")
             try say(1...30, ana, in: room)
-            let again = folder.copy()
+            let again = try folder.copy()
             try room.restarted(again.application) { room in
                 let ben = try enter(room, "tea", "ben", after: (1...30).map { "\($0)" })
                 try say(31...60, ben, in: room)
@@ -148,7 +148,7 @@ final class Level09Tests: XCTestCase {
             for number in 1...10 {
                 try say("\(number)", ana)
                 // What a kill would leave behind at this moment.
-                let copy = folder.copy()
+                let copy = try folder.copy()
                 try room.restarted(copy.application) { room in
                     _ = try enter(
                         room, "tea", "ben", after: (1...number).map { "\($0)" },
@@ -196,9 +196,9 @@ final class Level09Tests: XCTestCase {
                         hint: "open the file once and add to it; an .atomic write writes a whole new file")
                 }
             }
-            if folder.outside != [folder.name] {
+            if !folder.outside.isEmpty {
                 throw room.wrong(
-                    "beside the data directory there is now \(folder.outside.filter { $0 != folder.name })",
+                    "beside the data directory there is now \(folder.outside)",
                     hint: "a room's name is chosen by a client: it must not become a path")
             }
         }
@@ -220,7 +220,7 @@ final class Level09Tests: XCTestCase {
                     try room.quietly {
                         try hintingIfNotStarted(howToSkip) {
                             try room.restarted(
-                                write.files(cutOffAt: end).application, after: write.telling(end)
+                                try write.files(cutOffAt: end).application, after: write.telling(end)
                             ) { room in
                                 let got = try history(try room.connect("ben", to: "/ws/rooms/tea/ben"))
                                 guard got == texts.dropLast() || (end > write.start && got == texts) else {
@@ -249,7 +249,7 @@ final class Level09Tests: XCTestCase {
                 let (start, whole) = (write.start, write.end)
                 for end in [0, start / 2, start - 1, start + 1, (start + whole) / 2, whole - 1] {
                     try room.quietly {
-                        let torn = write.files(cutOffAt: end)
+                        let torn = try write.files(cutOffAt: end)
                         let kept = try room.restarted(torn.application, after: write.telling(end)) { room in
                             let ben = try room.connect("ben", to: "/ws/rooms/tea/ben")
                             let kept = try history(ben)
@@ -302,7 +302,7 @@ final class Level09Tests: XCTestCase {
 
     /// What `work`, in which something is said, has added to the files of the directory.
     private func growths(
-        in folder: Folder, _ room: Classroom, _ work: () throws -> Void
+        in folder: DataFolder, _ room: Classroom, _ work: () throws -> Void
     ) throws -> [Growth] {
         let before = folder.files
         try work()
@@ -318,8 +318,8 @@ final class Level09Tests: XCTestCase {
     }
 
     /// A check whose server has a new directory that does not exist yet.
-    private func check(_ rule: String, _ script: (Classroom, Folder) throws -> Void) throws {
-        let folder = Folder()
+    private func check(_ rule: String, _ script: (Classroom, DataFolder) throws -> Void) throws {
+        let folder = try DataFolder()
         try grade(History.self, rule, makeApplication: folder.application) { try script($0, folder) }
     }
 
@@ -384,7 +384,9 @@ private struct Growth {
     var end: Int { bytes.count }
 
     /// What a write that ended early would have left behind.
-    func files(cutOffAt end: Int) -> Folder { Folder(before.merging([name: bytes.prefix(end)]) { $1 }) }
+    func files(cutOffAt end: Int) throws -> DataFolder {
+        try DataFolder(before.merging([name: bytes.prefix(end)]) { $1 })
+    }
 
     /// The same for the transcript.
     func telling(_ cut: Int) -> String {
@@ -394,58 +396,9 @@ private struct Growth {
     }
 }
 
-/// A data directory, which is removed in the end.
-private final class Folder: Sendable {
-    let name = "data"
-    private let parent = FileManager.default.temporaryDirectory.path + "/level09-\(UUID().uuidString)"
-    private var path: String { "\(parent)/deep/\(name)" }
-
-    /// A directory that does not exist.
-    init() {}
-
-    /// A directory with these files.
-    init(_ files: [String: Data]) {
-        for (name, bytes) in files {
-            let file = URL(fileURLWithPath: "\(path)/\(name)")
-            try? FileManager.default.createDirectory(
-                at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-            try? bytes.write(to: file)
-        }
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: parent) }
-
+extension DataFolder {
     /// Makes a server that keeps its files here.
-    var application: @Sendable () -> Application { { History.makeApplication(data: self.path) } }
-
-    /// Every file, by its path inside the directory.
-    var files: [String: Data] {
-        var files: [String: Data] = [:]
-        for name in FileManager.default.enumerator(atPath: path)?.compactMap({ $0 as? String }) ?? [] {
-            // A folder is no Data.
-            files[name] = try? Data(contentsOf: URL(fileURLWithPath: "\(path)/\(name)"))
-        }
-        return files
-    }
-
-    /// The number by which the file system knows each file: a new one in its place has another.
-    var fileNumbers: [String: Int] {
-        files.keys.reduce(into: [:]) { numbers, name in
-            let attributes = try? FileManager.default.attributesOfItem(atPath: "\(path)/\(name)")
-            numbers[name] = attributes?[.systemFileNumber] as? Int
-        }
-    }
-
-    /// What a process that is killed now leaves behind.
-    func copy() -> Folder { Folder(files) }
-
-    /// The names of everything around the directory.
-    var outside: [String] {
-        let all = FileManager.default.enumerator(atPath: parent)?.compactMap { $0 as? String } ?? []
-        return all.filter { $0 != "deep" && !$0.hasPrefix("deep/data/") }.map {
-            $0.replacing("deep/", with: "")
-        }
-    }
+    fileprivate var application: @Sendable () -> Application { { History.makeApplication(data: self.path) } }
 }
 
 extension JSONValue {

@@ -332,8 +332,8 @@ final class Level15Tests: XCTestCase {
 
     private let oneStep =
         "number a message and put it into all queues in one step of an actor, without an await"
-    /// The data directory of the check.
-    private var data = Folder([:])
+    /// The data directory of the check. Set before it begins.
+    private var data: DataFolder!
 
     /// A check whose server has a directory with these files.
     private func check(
@@ -341,7 +341,7 @@ final class Level15Tests: XCTestCase {
         _ script: (Classroom, ServerEnds) throws -> Void
     ) throws {
         let ends = ServerEnds()
-        data = Folder(files)
+        data = try DataFolder(files)
         try grade(
             Backpressure.self, rule, loops: loops,
             makeApplication: { [path = data.path] in
@@ -436,32 +436,9 @@ private func summary(_ numbers: [Int]) -> String {
     return shown.joined(separator: ", ") + (runs.count > 6 ? " …" : "")
 }
 
-/// A data directory, which is removed in the end.
-private final class Folder: Sendable {
-    private let parent = FileManager.default.temporaryDirectory.path + "/level15-\(UUID().uuidString)"
-    var path: String { "\(parent)/data" }
-
-    /// A directory with these files, or none at all.
-    init(_ files: [String: Data]?) {
-        do {
-            if files != nil {
-                try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-            }
-            for (name, bytes) in files ?? [:] {
-                let file = URL(fileURLWithPath: "\(path)/\(name)")
-                try FileManager.default.createDirectory(
-                    at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-                try bytes.write(to: file)
-            }
-        } catch {
-            XCTFail("the check's own files cannot be written: \(error)")
-        }
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: parent) }
-
+extension DataFolder {
     /// Writes over the end of a file, in its place.
-    func change(lastBytes count: Int, of name: String, to byte: UInt8) throws {
+    fileprivate func change(lastBytes count: Int, of name: String, to byte: UInt8) throws {
         let file = try FileHandle(forUpdating: URL(fileURLWithPath: "\(path)/\(name)"))
         try file.seek(toOffset: try file.seekToEnd() - UInt64(count))
         try file.write(contentsOf: Data(repeating: byte, count: count))
@@ -469,7 +446,7 @@ private final class Folder: Sendable {
     }
 
     /// True if this process, in which the server runs, has the file open.
-    func isOpen(_ name: String) -> Bool {
+    fileprivate func isOpen(_ name: String) -> Bool {
         var wanted = stat()
         guard stat("\(path)/\(name)", &wanted) == 0 else { return false }
         return (0..<Int32(1024)).contains { descriptor in

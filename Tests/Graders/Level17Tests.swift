@@ -744,12 +744,12 @@ final class Level17Tests: XCTestCase {
                 try room.connect("client of \($0)", to: $0)
             }
             // What a kill would leave behind at this moment, and then an end in good order.
-            let killed = folder.copy()
+            let killed = try folder.copy()
             room.beginShutdown()
             for client in [ana] + others {
                 try client.expectClose(1001, "the engine says goodbye to all")
             }
-            for folder in [killed, folder.copy()] {
+            for folder in [killed, try folder.copy()] {
                 try room.restarted(folder.application(capacity: 10)) { room in
                     try room.connect("eve", to: "/ws/chat/tea/ana").expectClose(
                         4001, reason: "Missing token", "accounts outlive the process")
@@ -793,9 +793,9 @@ final class Level17Tests: XCTestCase {
 
     /// A check in which time stands still, with a data directory of its own.
     private func check(
-        _ rule: String, capacity: Int = 100, _ script: (Classroom, Folder) throws -> Void
+        _ rule: String, capacity: Int = 100, _ script: (Classroom, DataFolder) throws -> Void
     ) throws {
-        let folder = Folder()
+        let folder = try DataFolder()
         try grade(WebSockets.self, rule, makeApplication: folder.application(capacity: capacity)) {
             try script($0, folder)
         }
@@ -922,27 +922,14 @@ extension Classroom {
     }
 }
 
-/// A data directory, which is removed in the end.
-private final class Folder: Sendable {
-    let path = FileManager.default.temporaryDirectory.path + "/level17-\(UUID().uuidString)"
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
+extension DataFolder {
     /// Makes a server that keeps its files here, and whose time stands still.
-    func application(capacity: Int) -> @Sendable () -> Application {
+    fileprivate func application(capacity: Int) -> @Sendable () -> Application {
         {
             let application = WebSockets.makeApplication(data: self.path, capacity: capacity)
             application.clock.useManualTime()
             return application
         }
-    }
-
-    /// What a process that is killed now leaves behind.
-    func copy() -> Folder {
-        let copy = Folder()
-        // If nothing was written, there is nothing to copy.
-        try? FileManager.default.copyItem(atPath: path, toPath: copy.path)
-        return copy
     }
 }
 
