@@ -13,12 +13,12 @@
 # verdict_of CHECK: its verdict in $work/results, or NOT RUN.
 verdict_of() { awk -F '\t' -v name="$1" '$1 == name { v = $2 } END { print (v ? v : "NOT RUN") }' "$work/results"; }
 
-sha256() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
-
 # digest_of_files FILE-OR-FOLDER…: one digest for the names and contents of all of them, from the package's root.
 digest_of_files() {
-    (cd "$root" && find "$@" -type f ! -name '.*' -exec sh -c 'printf "%s\n" "$@"' sh {} + | LC_ALL=C sort |
-        while IFS= read -r file; do sha256 "$file"; done | sha256 | cut -d ' ' -f 1)
+    local sum="shasum -a 256"
+    if command -v sha256sum >/dev/null; then sum=sha256sum; fi
+    # shellcheck disable=SC2086
+    (cd "$root" && find "$@" -type f ! -name '.*' -exec $sum {} + | LC_ALL=C sort | $sum | cut -d ' ' -f 1)
 }
 
 # grader_digest NN: changes with any file of the grader of this level.
@@ -54,25 +54,31 @@ is_untouched() {
 # Valid UTF-8, without NUL: what a program or a compiler prints may hold any bytes.
 as_text() { tr -d '\000' | iconv -c -f UTF-8 -t UTF-8 || true; }
 
+engine_known=""    # within one run the engine stays as it is
+
 # write_verdicts DIR NN OUTCOME: the files of a level, from $work/results and $work/texts, and the message from the
 # standard input.
 write_verdicts() {
-    local dir=$1 level=$2 outcome=$3 check rule points verdict seconds first="" crashed="" tab
+    local dir=$1 level=$2 outcome=$3 check verdict first tab
     tab=$(printf '\t')
     mkdir -p "$dir/texts"
     if [ "$outcome" = "not begun" ]; then : >"$dir/message"; else as_text >"$dir/message"; fi
-    points_of "$level" >"$dir/points"
-    rules_of "$level" | while IFS="$tab" read -r check rule; do
-        verdict=$(verdict_of "$check")
-        if [ "$outcome" = "not begun" ]; then verdict="NOT STARTED"; fi
-        seconds=$(awk -F '\t' -v name="$check" '$1 == name { s = $3 } END { print s + 0 }' "$work/results")
-        points=$(awk -F '\t' -v name="$check" '$1 == name { print $2; exit }' "$dir/points")
-        if [ -s "$work/texts/$check" ] && [ "$verdict" != PASSED ]; then
+    {
+        sed "s/^/result$tab/" "$work/results"
+        points_of "$level" | sed "s/^/points$tab/"
+        rules_of "$level" | sed "s/^/rule$tab/"
+    } | awk -F '\t' -v OFS='\t' -v outcome="$outcome" '
+        $1 == "result" { verdict[$2] = $3; seconds[$2] = $4 }
+        $1 == "points" { points[$2] = $3 }
+        $1 == "rule" {
+            found = $2 in verdict ? verdict[$2] : outcome == "not begun" ? "NOT STARTED" : "NOT RUN"
+            print $2, $3, found, seconds[$2] + 0, points[$2]
+        }' >"$dir/checks"
+    while IFS="$tab" read -r check _ verdict _; do
+        if [ "$verdict" != PASSED ] && [ -s "$work/texts/$check" ]; then
             as_text <"$work/texts/$check" >"$dir/texts/$check"
         fi
-        printf '%s\t%s\t%s\t%s\t%s\n' "$check" "$rule" "$verdict" "$seconds" "$points"
-    done >"$dir/checks"
-    rm "$dir/points"
+    done <"$dir/checks"
     if [ "$outcome" = failed ] && ! awk -F '\t' '$3 != "NOT STARTED"' "$dir/checks" | grep -q .; then
         outcome="not begun"
     fi
@@ -88,7 +94,7 @@ write_verdicts() {
         printf 'outcome\t%s\n' "$outcome"
         printf 'first\t%s\n' "$first"
         printf 'grader\t%s\n' "$(grader_digest "$level")"
-        printf 'engine\t%s\n' "$(engine_digest)"
+        printf 'engine\t%s\n' "${engine_known:=$(engine_digest)}"
     } >"$dir/level"
 }
 
