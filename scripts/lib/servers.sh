@@ -95,6 +95,18 @@ check_page() {
     done
 }
 
+# The chat page of level 17, with two people.
+check_chat() {
+    local status=0
+    SCRATCH=$scratch within 200 scripts/test-chat >"$work/chat" 2>&1 || status=$?
+    if [ "$status" = 77 ]; then skip "$(sed 's/^SKIPPED: //' "$work/chat")"; fi
+    if [ "$status" != 0 ]; then
+        grep -v '^passed' "$work/chat"
+        return 1
+    fi
+    echo "The chat page in Chromium: $(tail -n 1 "$work/chat")" >"$work/summary"
+}
+
 # A real server is told to stop while clients are connected: each is told 1001, and the server ends with 0, also when
 # one of them does not answer.
 check_shutdown() {
