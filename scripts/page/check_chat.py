@@ -104,10 +104,16 @@ class Person:
 
     async def state(self, *texts):
         async def there():
-            shown = await self.tab.evaluate("document.getElementById('state').textContent")
+            shown = await self.part("state")
             return any(shown.startswith(text) for text in texts)
 
-        await until(there, f"{self.name}'s page to show {' or '.join(texts)}", 20)
+        try:
+            await until(there, "", 20)
+        except Failure:
+            raise Failure(
+                f"expected {self.name}'s page to show {' or '.join(texts)}, not "
+                f"{await self.tab.evaluate('document.body.innerText')!r}"
+            ) from None
 
     async def log(self):
         return await self.find("log", f"Messages in {self.room}")
@@ -461,7 +467,7 @@ async def too_fast(ana, bob, room):
 
 @check
 async def forgotten(ana, bob, room):
-    """on a server that has lost its accounts, the page gets itself a new key and goes on"""
+    """on a server that has lost its accounts and messages, the page keeps what it shows and goes on"""
     await ana.join(room)
     await ana.say("before")
     await ana.have("before")
