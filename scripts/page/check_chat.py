@@ -215,7 +215,8 @@ async def talk(ana, bob, room):
     await ana.say("is anybody here?")
     await bob.have("hello", "is anybody here?")
     await bob.say("I am")
-    await ana.have("hello", "is anybody here?", "I am")
+    for person in (ana, bob):
+        await person.have("hello", "is anybody here?", "I am")
     headings = await bob.tab.evaluate("[...document.querySelectorAll('#log .meta strong')].map((name) => name.innerText)")
     expect(headings == [ana.name, "You"], f"a heading for {ana.name} and one for You, not {headings}")
     left, right = await bob.tab.evaluate(
