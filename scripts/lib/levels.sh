@@ -3,7 +3,8 @@
 # Whatever is graded, the subject, is copied into one and the same folder inside the package, to which COURSE points:
 # so the manifest is read once, and a build compiles nothing but the level.
 #
-# Set by the caller: scratch (for --scratch-path), subject (that folder, from the package's root), work (temporary).
+# Set by the caller: scratch (for --scratch-path), subject (that folder, from the package's root), work (temporary),
+# notes (a folder in which the trust report finds what was seen, or empty).
 
 subject_deadline=90    # seconds for a subject, built and graded, on a machine that has other things to do
 
@@ -66,6 +67,52 @@ show_check() {
 # head_line NAME PATCH: the value of a line such as "Caught by: testX".
 head_line() { sed -n "/^--- /q; s/^$1: *//p" "$2" | head -n 1; }
 
+# note NN FIELD…: a line of what was seen, fields between tabs.
+note() {
+    local level=$1 tab
+    [ -n "${notes:-}" ] || return 0
+    tab=$(printf '\t')
+    shift
+    (IFS=$tab; printf '%s\n' "$*") >>"$notes/$level"
+}
+
+# What a failed check says, without what differs from run to run: the folder that was graded, ports, measured times.
+normal_text() {
+    sed -E -e "s|$root/||g; s|$subject/Level$1/|$(folder_of Levels "$1")/|g" \
+        -e 's|Swift/[A-Za-z]+\.swift:[0-9]+|Swift/FILE.swift:N|g' \
+        -e 's/(localhost|127\.0\.0\.1):[0-9]+/\1:PORT/g; s/[0-9]+\.[0-9]+ (s|ms|seconds)/N \1/g' "$work/texts/$2"
+}
+
+# check_text NN CHECK FILE: the text of the failed check is the one that is kept.
+check_text() {
+    normal_text "$1" "$2" >"$work/text"
+    if ! diff -u "$3" "$work/text" >"$work/difference"; then
+        echo "  the failure no longer says what ${3#"$root/"} says; scripts/check --texts $1 writes it anew:"
+        sed '1,2d; s/^/    /' "$work/difference"
+        return 1
+    fi
+}
+
+# update_texts NN…: writes the kept failure texts anew. An empty file is the way to begin one.
+update_texts() {
+    local level file patch check
+    for level in "$@"; do
+        [ -d "$root/Tests/FailureTexts/Level$level" ] || continue
+        place "$level" "$root/$(folder_of Solutions "$level")"
+        build_subject "$level" || return 1
+        for file in "$root/Tests/FailureTexts/Level$level/"*.txt; do
+            [ -e "$file" ] || break
+            patch=$root/Tests/Mutants/Level$level/$(basename "$file" .txt).patch
+            [ -e "$patch" ] || { echo "$file belongs to no mutant" >&2; return 1; }
+            check=$(head_line 'Caught by' "$patch" | sed 's/,.*//')
+            place_mutant "$level" "$patch" && grade_subject "$level" "Level${level}Tests/$check\$" || return 1
+            if [ ! -s "$work/texts/$check" ]; then echo "$patch is not caught by $check" >&2; return 1; fi
+            normal_text "$level" "$check" >"$file"
+            echo "wrote ${file#"$root/"}"
+        done
+    done
+}
+
 # expect_all VERDICT NN: every check of the level ended with this verdict.
 expect_all() {
     local wanted=$1 check failed=0
@@ -93,9 +140,22 @@ check_stub() {
     expect_all "NOT STARTED" "$1"
 }
 
+# place_mutant NN PATCH: the solution with this mistake becomes the subject.
+place_mutant() {
+    rm -rf "$work/mutant"
+    cp -R "$root/$(folder_of Solutions "$1")" "$work/mutant"
+    # Without a repository around it, git applies a patch to the folder it stands in.
+    (cd "$work/mutant" && GIT_DIR=/dev/null git apply -p1 "$2") 2>"$work/apply" || {
+        echo "  the patch does not fit the solution:"
+        sed 's/^/    /' "$work/apply"
+        return 1
+    }
+    place "$1" "$work/mutant"
+}
+
 # check_mutant NN PATCH: the mistake is caught by the checks that the patch names, with the verdict that it names.
 check_mutant() {
-    local level=$1 patch=$2 checks check verdict failed=0
+    local level=$1 patch=$2 checks check verdict text failed=0
     checks=$(head_line 'Caught by' "$patch" | tr ',' ' ')
     verdict=$(head_line Verdict "$patch")
     verdict=${verdict:-WRONG}
@@ -110,15 +170,7 @@ check_mutant() {
             return 1
         fi
     done
-    rm -rf "$work/mutant"
-    cp -R "$root/$(folder_of Solutions "$level")" "$work/mutant"
-    # Without a repository around it, git applies a patch to the folder it stands in.
-    (cd "$work/mutant" && GIT_DIR=/dev/null git apply -p1 "$patch") 2>"$work/apply" || {
-        echo "  the patch does not fit the solution:"
-        sed 's/^/    /' "$work/apply"
-        return 1
-    }
-    place "$level" "$work/mutant"
+    place_mutant "$level" "$patch" || return 1
     grade_subject "$level" "Level${level}Tests/($(echo $checks | tr ' ' '|'))\$" || return 1
     for check in $checks; do
         if [ "$(verdict_of "$check")" != "$verdict" ]; then
@@ -127,6 +179,11 @@ check_mutant() {
             failed=1
         fi
     done
+    text=$root/Tests/FailureTexts/Level$level/$(basename "$patch" .patch).txt
+    if [ "$failed" = 0 ] && [ -e "$text" ]; then
+        # shellcheck disable=SC2086
+        check_text "$level" "$(printf '%s\n' $checks | head -n 1)" "$text" || failed=1
+    fi
     for check in $checks; do echo "$check" >>"$work/catching"; done
     return "$failed"
 }
@@ -141,7 +198,7 @@ chapter_of() {
 
 # The whole of one level. Writes its summary to $work/summary.
 check_level() {
-    local level=$1 file name check failed=0 mutants=0 alternates=0 grader_seconds=0
+    local level=$1 file name check found verdict failed=0 mutants=0 alternates=0 grader_seconds=0
     : >"$work/catching"
     if [ -z "$(checks_of "$level")" ]; then
         echo "Tests/Graders/Level${level}Tests.swift holds no check."
@@ -157,20 +214,33 @@ check_level() {
         echo "Chapter $((10#$level)) of Course.md is not written yet: *To be written.*"
     fi
     check_solution "$level" >"$work/why" || { failed=1; echo "The solution does not pass:"; cat "$work/why"; }
+    note "$level" grader "$grader_seconds"
     check_stub "$level" >"$work/why" || { failed=1; echo "The stub is not simply NOT STARTED:"; cat "$work/why"; }
+    for file in "$root/Tests/FailureTexts/Level$level/"*.txt; do
+        if [ -e "$file" ] && [ ! -e "$root/Tests/Mutants/Level$level/$(basename "$file" .txt).patch" ]; then
+            failed=1
+            echo "${file#"$root/"} belongs to no mutant."
+        fi
+    done
     for file in "$root/Tests/Mutants/Level$level/"*.patch; do
         [ -e "$file" ] || break
         name=${file#"$root/"}
         if check_mutant "$level" "$file" >"$work/why"; then
             mutants=$((mutants + 1))
+            found=caught
         else
             failed=1
+            found="not caught"
             echo "$name is not caught as it should be:"
             cat "$work/why"
         fi
+        verdict=$(head_line Verdict "$file")
+        note "$level" mutant "$(basename "$file" .patch)" "$found" "$(head_line 'Caught by' "$file")" "${verdict:-WRONG}" \
+            "$(head_line Misunderstood "$file")"
     done
     for check in $(checks_of "$level"); do
         if ! grep -qx "$check" "$work/catching"; then
+            note "$level" idle "$check"
             failed=1
             echo "$check catches nothing: no patch in Tests/Mutants/Level$level says \"Caught by: $check\"."
         fi
@@ -181,8 +251,10 @@ check_level() {
         place "$level" "$root/$(folder_of Solutions "$level")" "${file%/}"
         if { grade_subject "$level" && expect_all PASSED "$level"; } >"$work/why"; then
             alternates=$((alternates + 1))
+            note "$level" alternate "$(basename "$file")" accepted
         else
             failed=1
+            note "$level" alternate "$(basename "$file")" "not accepted"
             echo "$name is a valid answer, but is not accepted:"
             cat "$work/why"
         fi

@@ -161,5 +161,6 @@ check_flakes() {
     kill $busy
     wait $busy 2>/dev/null || true
     echo "$times runs of every grader with $cores cores kept busy: $failures failed" >"$work/summary"
+    if [ -n "${notes:-}" ]; then cp "$work/summary" "$notes/flakes"; fi
     [ "$failures" = 0 ]
 }
