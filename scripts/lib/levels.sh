@@ -80,6 +80,7 @@ note() {
 normal_text() {
     sed -E -e "s|$root/||g; s|$subject/Level$1/|$(folder_of Levels "$1")/|g" \
         -e 's|Swift/[A-Za-z]+\.swift:[0-9]+|Swift/FILE.swift:N|g' \
+        -e 's/(nothing came within) [0-9.]+ s/\1 N s/g' \
         -e 's/(localhost|127\.0\.0\.1):[0-9]+/\1:PORT/g; s/[0-9]+\.[0-9]+ (s|ms|seconds)/N \1/g' "$work/texts/$2"
 }
 
