@@ -71,7 +71,7 @@ write_verdicts() {
         $1 == "result" { verdict[$2] = $3; seconds[$2] = $4 }
         $1 == "points" { points[$2] = $3 }
         $1 == "rule" {
-            found = $2 in verdict ? verdict[$2] : outcome == "not begun" ? "NOT STARTED" : "NOT RUN"
+            found = ($2 in verdict) ? verdict[$2] : (outcome == "not begun" ? "NOT STARTED" : "NOT RUN")
             print $2, $3, found, seconds[$2] + 0, points[$2]
         }' >"$dir/checks"
     while IFS="$tab" read -r check _ verdict _; do
