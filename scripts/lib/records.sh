@@ -35,16 +35,6 @@ record() {
 
 recorded() { if [ -f "$records/$1" ]; then sed 1d "$records/$1"; fi; }
 
-# is_stub NN: the level is as the course hands it out.
-is_stub() {
-    local folder made status=0
-    folder=$(exercise_folder "$1")
-    made=$work/stub-$1
-    if [ ! -d "$made" ]; then write_level stub "$1" "$made"; fi
-    [ "$(cd "$made" && listing .)" = "$(cd "$root/$folder" && listing .)" ] || status=1
-    return "$status"
-}
-
 # look_at NN: sets
 #   state    missing, untouched, ungraded, broken (does not compile), failing, or passed
 #   passed   the number of checks passed when the level was last graded
@@ -54,7 +44,7 @@ look_at() {
     local known
     total=$(checks_of "$1" | wc -l | tr -d ' ') passed=0 changed=""
     if [ ! -d "$root/$(exercise_folder "$1")" ]; then state=missing; return; fi
-    if is_stub "$1"; then state=untouched; return; fi
+    if is_untouched "$1" "$root/$(exercise_folder "$1")"; then state=untouched; return; fi
     state=ungraded
     if [ ! -f "$records/$1" ]; then return; fi
     passed=$(recorded "$1" | awk -F '\t' '$2 == "PASSED" { n++ } END { print n + 0 }')

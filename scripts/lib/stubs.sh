@@ -29,3 +29,11 @@ write_level() {
         "$1" "$file" >"$3/$(basename "$file")" || return 1
     done
 }
+
+# is_untouched NN FOLDER: the folder holds the exercise as it is handed out. What an editor or the system keeps there,
+# and a manual, do not count. Set by the caller: work (temporary).
+is_untouched() {
+    [ -d "$2" ] || return 1
+    if [ ! -d "$work/stub-$1" ]; then write_level stub "$1" "$work/stub-$1"; fi
+    diff -r -x '.*' -x '*.md' "$work/stub-$1" "$2" >/dev/null
+}

@@ -43,14 +43,6 @@ points_of() {
     ' "$root/Tests/Graders/Level$1Tests.swift"
 }
 
-# is_untouched NN FOLDER: the folder holds the exercise as it is handed out.
-is_untouched() {
-    local file
-    [ -d "$2" ] || return 1
-    "$root/scripts/stubs" --print "$1" >"$work/stub"
-    find "$2" -type f ! -name '.*' | sort | while IFS= read -r file; do cat "$file"; done | cmp -s - "$work/stub"
-}
-
 # Valid UTF-8, without NUL: what a program or a compiler prints may hold any bytes.
 as_text() { tr -d '\000' | iconv -c -f UTF-8 -t UTF-8 || true; }
 
