@@ -111,8 +111,18 @@ public final class Classroom {
             throw explain(
                 wrong: [
                     "expected the WebSocket at \(request.path) to open",
-                    "     got HTTP status \(answer.status): \(answer.text)",
+                    "     got HTTP status \(answer.status)" + (answer.text.isEmpty ? "" : ": \(answer.text)"),
                 ], hint)
+        }
+    }
+
+    /// Connects a client, or returns nil if its handshake is refused with an HTTP status.
+    public func connectIfAllowed(
+        _ name: String, to path: String, headers: [String: String] = [:]
+    ) throws -> Client? {
+        switch try outcome(of: try ask(name, path, headers: headers)) {
+        case .open(let client): return client
+        case .refused: return nil
         }
     }
 
@@ -255,7 +265,7 @@ public final class Classroom {
         while true {
             let answer = try request(method, path, body: body, silently: true)
             if answer.status == 200, let got = answer.json, got.contains(json) {
-                transcript.add("\(method) \(path)", "answers \(got.text)")
+                transcript.add("\(method) \(path)", "answers \(answer.status) \(got.text)")
                 return got
             }
             if isHopeless || Date() >= deadline {
