@@ -1,5 +1,6 @@
 import GraderKit
 import Level13
+import Synchronization
 import WebSocketEngine
 import XCTest
 
@@ -11,10 +12,10 @@ final class Level13Tests: XCTestCase {
         try check("a client with a key is let in on every route, under the name that the key stands for") {
             room in
             let hint = "the middleware remembers in socket.storage whose key it is, and calls the handler"
-            let ana = try room.connect("ana", to: "/ws/echo?token=ana-laptop", hint)
+            let ana = try connect(room, "ana", "/ws/echo?token=ana-laptop", hint)
             let whose = "the policy says whose a key is: not the key is remembered, but the user"
             try hinting(ifGot: "text \"Welcome, ana-", whose) { try ana.expect("Welcome, ana", hint) }
-            let phone = try room.connect("ana's phone", to: "/ws/shout?token=ana-phone", hint)
+            let phone = try connect(room, "ana's phone", "/ws/shout?token=ana-phone", hint)
             try phone.expect("Welcome, ana", "both keys are ana's: the policy says whose a key is")
             let ben = try enter(room, "ben", "/ws/shout?x=1&token=ben-laptop", hint)
             try ana.send("hi")
@@ -103,17 +104,17 @@ final class Level13Tests: XCTestCase {
             let hint = "all routes share the slots, and each connection takes one, whoever's it is"
             try room.expectGet("/stats", json: ["connections": 3], hint)
             for path in ["/ws/echo", "/ws/shout", "/ws/echo"] {
-                try expectFull(room, "\(path)?token=ben-laptop", "three are in, and three fit: " + hint)
+                try expectFull(
+                    room, "\(path)?token=ben-laptop", taken: 3, "three are in, and three fit: " + hint)
             }
             // Those who are in notice nothing; HTTP needs no slot, no key and no token.
-            try room.expectGet("/stats", json: ["connections": 3], "the refused hold no slot")
             for client in [ana, phone] {
                 try client.send("hi")
                 try client.expect("Echo: hi")
             }
             try ben.close()
             try room.expectGet(
-                "/stats", json: ["connections": 2], "a slot is free when its connection has ended")
+                "/stats", json: ["connections": 2], Self.whicheverWay)
             _ = try enter(room, "ben", "/ws/shout?token=ben-laptop", "the slot is free again")
         }
     }
@@ -121,7 +122,7 @@ final class Level13Tests: XCTestCase {
     func testASlotIsReturnedHoweverTheClientLeaves() throws {
         let policy = Policy(capacity: 2, burst: 1000)
         try check("a slot is returned, in whatever way the client leaves", policy) { room in
-            let hint = "free the slot whichever way the handler ends, also when it throws: defer does that"
+            let hint = Self.whicheverWay
             let ben = try enter(room, "ben", "/ws/echo?token=ben-laptop")
             let ways: [(Client) throws -> Void] = [
                 { try $0.close() }, { try $0.closeWithoutCode() },
@@ -148,7 +149,8 @@ final class Level13Tests: XCTestCase {
             slow.drop(reset: true)
             try room.expectGet("/stats", json: ["connections": 1], hint)
             _ = try enter(room, "ana", "/ws/shout?token=ana-laptop", hint)
-            try expectFull(room, "/ws/echo?token=ana-laptop", "every end returns one slot, not two")
+            try expectFull(
+                room, "/ws/echo?token=ana-laptop", taken: 2, "every end returns one slot, not two")
         }
     }
 
@@ -158,7 +160,7 @@ final class Level13Tests: XCTestCase {
             "a slot is returned when the handler throws, and when the rate limit ends the connection", policy,
             prepare: { $0.letClientsVanish() }
         ) { room in
-            let hint = "free the slot whichever way the handler ends, also when it throws: defer does that"
+            let hint = Self.whicheverWay
             let ana = try enter(room, "ana", "/ws/shout?token=ana-laptop")
             try ana.send([1])
             try ana.expectClose(
@@ -173,7 +175,8 @@ final class Level13Tests: XCTestCase {
                 try room.expectGet("/stats", json: ["connections": 0], "accept() throws: " + hint)
             }
             _ = try enter(room, "ana", "/ws/echo?token=ana-laptop", hint)
-            try expectFull(room, "/ws/echo?token=ana-laptop", "every end returns one slot, not two")
+            try expectFull(
+                room, "/ws/echo?token=ana-laptop", taken: 1, "every end returns one slot, not two")
         }
     }
 
@@ -189,7 +192,7 @@ final class Level13Tests: XCTestCase {
             try room.expectGet("/stats", json: ["connections": 1], hint)
             let ben = try enter(room, "ben", "/ws/shout?token=ben-laptop", hint)
             for _ in 0..<3 {
-                try expectFull(room, "/ws/echo?token=ana-phone", hint)
+                try expectFull(room, "/ws/echo?token=ana-phone", taken: 2, hint)
                 try expectForeign(room, "/ws/shout?token=ana-phone")
                 try expectNoKey(room, "/ws/echo?token=x", "Invalid token", "")
             }
@@ -209,14 +212,58 @@ final class Level13Tests: XCTestCase {
             let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
             try spend(1, by: ana)
             // The server is full now, and ana has no token left.
+            try room.expectGet(
+                "/stats", json: ["connections": 1],
+                "ana should still be in: she has sent no message without a token. Receive first, then spend"
+            )
             for path in ["/ws/echo", "/ws/shout"] {
                 try expectForeign(room, path, hint)
                 try expectForeign(room, "\(path)?token=ana-laptop", hint)
                 try expectNoKey(room, path, "Missing token", hint)
                 try expectNoKey(room, "\(path)?token=x", "Invalid token", hint)
-                try expectFull(room, "\(path)?token=ana-phone", hint)
+                try expectFull(room, "\(path)?token=ana-phone", taken: 1, hint)
             }
             try expectLimit(ana)
+        }
+    }
+
+    func testTheRefusedDoNotReachTheHandler() throws {
+        let calls = Counter()
+        try check(
+            "whoever is refused does not reach the handler", Policy(capacity: 2),
+            prepare: { app in
+                app.webSocket("/ws/probe") { socket in
+                    calls.add()
+                    try await socket.accept()
+                }
+            }
+        ) { room in
+            let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
+            /// A route that is not the student's own may stand without middleware: then nobody is refused there.
+            func expectNoCall(to path: String, origin: String? = nil, _ hint: String) throws {
+                let before = calls.count
+                let client = try room.connectIfAllowed(
+                    "a client", to: path, headers: origin.map { ["Origin": $0] } ?? [:])
+                if let client, case .close(1000, _) = try client.receiveNext() { return }
+                try spend(1, by: ana)
+                if calls.count > before {
+                    throw room.wrong(
+                        "expected the handler of /ws/probe, a route of this check, not to be called",
+                        "     got a call, for a client that was refused", hint: hint)
+                }
+            }
+            try expectNoCall(
+                to: "/ws/probe?token=ana-phone", origin: "https://evil.example",
+                "the refused client reached the handler: return after `socket.reject(status: 403)`")
+            for query in ["", "?token=x"] {
+                try expectNoCall(
+                    to: "/ws/probe" + query,
+                    "the client without a key reached the handler: throw, or return after the close")
+            }
+            _ = try enter(room, "ben", "/ws/echo?token=ben-laptop")
+            try expectNoCall(
+                to: "/ws/probe?token=ana-phone",
+                "the client without a slot reached the handler: throw, or return after the close")
         }
     }
 
@@ -227,8 +274,10 @@ final class Level13Tests: XCTestCase {
             let hint =
                 "ask for a free slot and take it in one step, under one lock or in one call of an actor"
             for _ in 0..<2 {
-                let crowd = try room.connectSimultaneously(
-                    (1...100).map { ("Client \($0)", "/ws/echo?token=ana-laptop") }, hint)
+                let crowd = try hinting(ifGot: "HTTP status 403", Self.noPage) {
+                    try room.connectSimultaneously(
+                        (1...100).map { ("Client \($0)", "/ws/echo?token=ana-laptop") }, hint)
+                }
                 var inside: [Client] = []
                 for client in crowd {
                     switch try client.receiveNext() {
@@ -251,9 +300,15 @@ final class Level13Tests: XCTestCase {
     // MARK: - Rate
 
     func testABurstIsHandledAndNoMore() throws {
-        let policy = Policy(burst: 3)
-        try check("a message without a token is not handled: close 1008 Rate limit exceeded", policy) {
-            room in
+        let errors = Counter()
+        try check(
+            "a message without a token is not handled: close 1008 Rate limit exceeded", Policy(burst: 3),
+            prepare: { app in
+                app.onError { error, _ in
+                    if case WebSocketError.unexpectedMessage = error { errors.add() }
+                }
+            }
+        ) { room in
             let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
             for text in ["one", "two"] { try ana.send(text) }
             try ana.send([3])
@@ -265,6 +320,20 @@ final class Level13Tests: XCTestCase {
             for text in ["one", "two", "three", "four"] { try ben.send(text) }
             for text in ["ONE", "TWO", "THREE"] { try ben.expect(text, "the bucket is full at first") }
             try expectNotHandled(ben)
+            // For the handler, bytes are an error, if it ever sees them.
+            let again = try enter(room, "ben, back again", "/ws/shout?token=ben-laptop")
+            try again.send([1])
+            try expectNotHandled(again)
+            try room.expectGet("/stats", json: ["connections": 0], Self.whicheverWay)
+            _ = try enter(room, "ana", "/ws/echo?token=ana-laptop")
+            if errors.count > 0 {
+                throw room.wrong(
+                    "expected the binary message without a token not to reach the handler of /ws/shout",
+                    "     got it there, after the close",
+                    hint:
+                        "spend must end receiveWithinLimit() by its error: then there is no message to return"
+                )
+            }
         }
     }
 
@@ -382,28 +451,57 @@ final class Level13Tests: XCTestCase {
         _ room: Classroom, _ name: String, _ path: String, origin: String? = nil, _ hint: String = ""
     ) throws -> Client {
         let headers = origin.map { ["Origin": $0] } ?? [:]
-        let client = try room.connect(name, to: path, headers: headers, hint)
+        let client = try connect(room, name, path, headers: headers, hint)
         let user = path.contains("ben-") ? "ben" : "ana"
         try client.expect("Welcome, \(user)", hint)
         return client
     }
 
+    /// Connects a client, by default one that is no page.
+    private func connect(
+        _ room: Classroom, _ name: String, _ path: String, headers: [String: String] = [:], _ hint: String
+    ) throws -> Client {
+        if !headers.isEmpty { return try room.connect(name, to: path, headers: headers, hint) }
+        return try hinting(ifGot: "HTTP status 403", Self.noPage) {
+            try room.connect(name, to: path, hint)
+        }
+    }
+
+    private static let noPage = "this client sent no Origin: it is no page, and rule 1 lets it pass"
+
+    private static let whicheverWay =
+        "free the slot whichever way the handler ends. Most conversations end by an error: "
+        + "a line after handler(socket) is not reached then. Use defer"
+
     /// Nobody is let in here, and is told so with a close.
     private func expectNoKey(_ room: Classroom, _ path: String, _ reason: String, _ hint: String) throws {
-        let client = try room.connect("Eve", to: path, Self.byAClose)
+        let client = try connect(room, "Eve", path, Self.byAClose)
         try hinting(ifGot: "text", "nothing is sent to a client before its key is found in the list") {
             try hinting(
                 ifGot: "close 1008 \"\(reason)", "the code for a key that is missing or unknown is 4001"
             ) {
-                try client.expectClose(4001, reason: reason, hint)
+                try hinting(
+                    ifGot: "close 1008 \"Server at capacity\"",
+                    "the key is asked before the slot: app.use in the order of the table"
+                ) {
+                    try client.expectClose(4001, reason: reason, hint)
+                }
             }
         }
     }
 
-    private func expectFull(_ room: Classroom, _ path: String, _ hint: String) throws {
-        let client = try room.connect("One too many", to: path, Self.byAClose)
+    /// So many slots are taken, and stay so.
+    private func expectFull(_ room: Classroom, _ path: String, taken: Int, _ hint: String) throws {
+        let client = try connect(room, "One too many", path, Self.byAClose)
         try hinting(ifGot: "close 1013", "the code for a server at capacity is 1008 here") {
             try client.expectClose(1008, reason: "Server at capacity", hint)
+        }
+        try hinting(
+            ifGot: "{\"connections\":\(taken - 1)",
+            "the one refused before has freed a slot that it never took: defer comes after take()"
+        ) {
+            try room.expectGet(
+                "/stats", json: ["connections": .number(Double(taken))], "the refused hold no slot")
         }
     }
 
@@ -446,4 +544,13 @@ final class Level13Tests: XCTestCase {
         try spend(count, by: ana, tooFew)
         try expectLimit(ana, tooMany)
     }
+}
+
+/// Counts, from any thread.
+private final class Counter: Sendable {
+    private let value = Mutex(0)
+
+    var count: Int { value.withLock { $0 } }
+
+    func add() { value.withLock { $0 += 1 } }
 }
