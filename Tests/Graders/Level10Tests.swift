@@ -30,8 +30,10 @@ final class Level10Tests: XCTestCase {
             for _ in 1...4 { try ana.send(json: .typingCommand) }
             try room.settle(ana)
             let hint = "who is typing already has been told of: only the first `typing` is news"
-            try expect([ben, cem], .typing("tea", "ana"), "tell the others when ana begins to type")
-            try fence(by: ben, for: [ben, cem], hint)
+            try hintingIfStopped {
+                try expect([ben, cem], .typing("tea", "ana"), "tell the others when ana begins to type")
+            }
+            try hintingIfStopped { try fence(by: ben, for: [ben, cem], hint) }
         }
     }
 
@@ -289,8 +291,8 @@ final class Level10Tests: XCTestCase {
         try check("what the others are told stays true when a command comes just as the 3 seconds end") {
             room in
             let hint =
-                "a timer may have slept to its end before you cancel it: when its turn comes, "
-                + "it must look whether it still counts"
+                "a timer may have slept to its end before you cancel it: when its turn comes, it must "
+                + "look whether it still counts, inside the actor, with no `await` in between"
             let ben = try room.joined("tea", "ben")
             let names = (1...24).map { "t\($0)" }
             let typists = try names.map { try room.connect($0, to: path("tea", $0)) }
@@ -328,9 +330,10 @@ final class Level10Tests: XCTestCase {
                 try ben.send(json: .messageCommand("fence"))
                 try listen { $0["message"] == "fence" }
                 if typing.count < names.count {
+                    let missing = names.filter { !typing.contains($0) }
                     throw ben.wrong(
                         expected: "all of t1 to t24 to be typing, for that is what they did last",
-                        got: "only \(typing.sorted().joined(separator: ", "))", hint)
+                        got: typing.isEmpty ? "none" : "all but \(missing.joined(separator: ", "))", hint)
                 }
                 try room.expectTimers(names.count, hint)
                 try room.advance(by: .seconds(3))
@@ -348,6 +351,16 @@ final class Level10Tests: XCTestCase {
 
     private func expect(_ clients: [Client], _ event: JSONValue, _ hint: String = "") throws {
         for client in clients { try client.expect(json: event, hint) }
+    }
+
+    /// For steps in which a `stopped` comes though time stands still.
+    private func hintingIfStopped(_ steps: () throws -> Void) throws {
+        let hint =
+            "no time has passed, and further keys are no news: who told `stopped`? If it is the old timer: "
+            + "a cancelled sleep returns at once, and with `try?` the lines after it run. Use `try`"
+        try hinting(hint, steps) { findings in
+            findings.contains { $0.hasPrefix("     got ") && $0.contains("\"stopped\"") }
+        }
     }
 
     /// Had anything else come for these clients, it would be here before this message for all.
@@ -382,7 +395,14 @@ extension Classroom {
     /// Waits until the server has done what this client has sent so far.
     fileprivate func settle(_ client: Client) throws {
         try client.send("?")
-        while try client.receiveJSON(wanted: "the error for what is no command")["type"] != "error" {}
+        let hint =
+            "the handler is still in the `typing` before it: the timer must be a Task of its own, "
+            + "so that typing() returns at once"
+        try hinting(hint) {
+            while try client.receiveJSON(wanted: "the error for what is no command")["type"] != "error" {}
+        } when: {
+            $0.contains { $0.contains("but nothing came") }
+        }
     }
 
     /// Waits until so many tasks sleep on the application's clock.
