@@ -61,6 +61,14 @@ public final class Client {
         flush()
     }
 
+    /// Sends texts one after the other, in one step of the transcript.
+    public func send(_ texts: [String]) throws {
+        guard let first = texts.first, let last = texts.last else { return }
+        note("sends \(texts.count) texts, \(Show.quoted(first)) to \(Show.quoted(last))")
+        for text in texts { wireProtocol.send(.text(text)) }
+        flush()
+    }
+
     /// Sends the same text many times: a flood, for one who does not read what it is answered.
     public func send(_ text: String, times count: Int) throws {
         note("sends \(count) times the text \(Show.quoted(String(text.prefix(16))))…")
@@ -106,7 +114,7 @@ public final class Client {
         flush()
         while true {
             guard let event = nextEvent(within: room.patience) else {
-                throw room.explain(silence: "nobody answered \(name)'s close frame")
+                throw unanswered
             }
             if case .closed = event { return }
         }
@@ -120,7 +128,11 @@ public final class Client {
         while let event = nextEvent(within: room.patience) {
             if case .closed = event { return }
         }
-        throw room.explain(silence: "the server did not answer \(name)'s close frame")
+        throw unanswered
+    }
+
+    private var unanswered: Failure {
+        room.explain(silence: "\(name) waited for the answer to the close frame")
     }
 
     /// Disappears: the TCP connection ends without a Close frame.
@@ -324,7 +336,7 @@ public final class Client {
 
     // MARK: - Telling
 
-    private func note(_ what: String) { room.transcript.add(name, what) }
+    func note(_ what: String) { room.transcript.add(name, what) }
 
     private func show(_ message: Message) -> String {
         switch message {

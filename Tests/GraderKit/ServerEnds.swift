@@ -25,6 +25,7 @@ public final class ServerEnds: Sendable {
     /// Sends a client who does not read 16 MiB in one binary message. If the client has a `receiveBuffer` of its own
     /// size, this is more than systems buffer on the way: from now on the server's `send` to it has to wait.
     public func fill(_ client: Client) throws {
+        client.note("is sent 16 MiB and does not read")
         try send(.binary([UInt8](repeating: 0, count: 16 << 20)), to: client)
     }
 

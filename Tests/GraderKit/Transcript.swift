@@ -12,17 +12,35 @@ public final class Transcript: Sendable {
     /// Forgets the steps from this one on.
     func forget(from start: Int) { lines.withLock { $0.removeSubrange(start...) } }
 
-    /// The last steps, numbered from the first.
+    /// The last steps, numbered from the first. Equal ones in a row are one line.
     func rendered(last count: Int = 24) -> [String] {
         let lines = lines.withLock { $0 }
         // Two spaces at least: by them scripts/grade knows what belongs to a check's text.
         let width = max(4, String(lines.count).count + 2)
-        var shown = lines.enumerated().suffix(count).map { index, line in
-            let number = String(index + 1)
-            return String(repeating: " ", count: width - number.count) + number + "  " + line
+        let runs = Self.runs(in: lines).suffix(count)
+        var shown = runs.map { run in
+            let number = String(run.lowerBound + 1)
+            let times = run.count == 1 ? "" : ", \(run.count) times"
+            return String(repeating: " ", count: width - number.count) + number + "  "
+                + lines[run.lowerBound] + times
         }
-        if lines.count > count { shown.insert("   …  (\(lines.count - count) earlier steps)", at: 0) }
+        if let first = runs.first, first.lowerBound > 0 {
+            shown.insert("   …  (\(first.lowerBound) earlier steps)", at: 0)
+        }
         return shown
+    }
+
+    /// Where equal steps follow each other: a thousand of them tell no more than their number.
+    private static func runs(in lines: [String]) -> [Range<Int>] {
+        var runs: [Range<Int>] = []
+        for (index, line) in lines.enumerated() {
+            if let run = runs.last, lines[run.lowerBound] == line {
+                runs[runs.count - 1] = run.lowerBound..<index + 1
+            } else {
+                runs.append(index..<index + 1)
+            }
+        }
+        return runs
     }
 }
 
