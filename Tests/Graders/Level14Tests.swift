@@ -308,12 +308,31 @@ final class Level14Tests: XCTestCase {
         try waitForSleepers(room, ends)
         let before = (open: ends.openCount, sleepers: room.clock.sleeperCount)
         try room.advance(by: duration)
-        try waitForSleepers(room, ends)
-        // Whoever has more than one timer gets the time to set all of them.
-        for _ in 0..<100 where room.clock.sleeperCount < before.sleepers && ends.openCount == before.open {
+        try explainingUnrest {
+            try waitForSleepers(room, ends)
+            // Whoever has more than one timer gets the time to set all of them.
+            for _ in 0..<100 where room.clock.sleeperCount < before.sleepers && ends.openCount == before.open
+            {
+                try room.settle()
+            }
             try room.settle()
         }
-        try room.settle()
+    }
+
+    /// Whoever slept before time moved on, and does not sleep after it, has ended or does not wait.
+    private func explainingUnrest(_ part: () throws -> Void) throws {
+        do {
+            try part()
+        } catch var failure as Failure where [.blocked, .timedOut].contains(failure.verdict) {
+            failure.findings.removeAll { $0.hasPrefix("hint: ") }
+            failure.findings.append(
+                (failure.verdict == .blocked
+                    ? "hint: the loop in watch goes round without waiting: "
+                    : "hint: the watching task woke and does not sleep again: it has ended, or goes round without waiting. ")
+                    + "sleep(until:) a moment that is past returns at once. Compare with >=, and after the Ping sleep "
+                    + "until 60 s")
+            throw failure
+        }
     }
 
     private func waitForSleepers(_ room: Classroom, _ ends: ServerEnds) throws {

@@ -133,7 +133,7 @@ public final class WebSocket: Sendable {
         try await session.onLoop { try $0.ping(payload) }
     }
 
-    /// When the peer last gave a sign of life: a message, a Ping or a Pong.
+    /// When the peer last sent anything: a part of a message suffices. The handshake is the first.
     public var lastActivity: ServerClock.Instant { session.lastActivity }
 
     // MARK: Closing
