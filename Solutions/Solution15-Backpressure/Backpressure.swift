@@ -46,8 +46,9 @@ public struct Backpressure: Level {
 
     /// Called once for every subscriber.
     ///
-    /// 4. Accept, join the feed and say so. Then deliver what comes until the client has left, which is learned by
-    ///    receiving: two tasks of one group, as in chapter 14. Leave the feed, whichever way this ends.
+    /// 4. Accept, join the feed, and only then say so. Then deliver what comes until the client has left, which is
+    ///    learned by receiving: two tasks of one group, as in chapter 14. Leave the feed, whichever way this ends, also
+    ///    if saying so throws.
     static func subscribe(_ socket: WebSocket, to feed: Feed) async throws {
         // solution
         try await socket.accept()

@@ -12,12 +12,20 @@ final class Level15Tests: XCTestCase {
             let publisher = try room.connect("Publisher", to: "/publish")
             let texts = ["one", "", "  two  ", "日本語 👩‍👩‍👧\n\"quoted\"", "{\"type\":\"dropped\"}", "one"]
             try publish(publisher, texts)
-            for text in texts { try ana.expect(json: .message(text), "each text once, unchanged, in order") }
+            for text in texts {
+                try hintingIfDropped(
+                    "nothing is missing here: number - last - 1, where last is the number sent just before"
+                ) { try ana.expect(json: .message(text), "each text once, unchanged, in order") }
+            }
             let ben = try subscribe(room, "Ben")
             try publisher.send([1, 2, 3])
             try publish(publisher, ["after"])
             let hint = "a subscriber gets what is published after it has subscribed; binary is not published"
-            for client in [ben, ana] { try client.expect(json: .message("after"), hint) }
+            for client in [ben, ana] {
+                try hintingIfDropped(
+                    "what was published before it joined is not missing: begin with queue.start"
+                ) { try client.expect(json: .message("after"), hint) }
+            }
         }
     }
 
@@ -36,9 +44,13 @@ final class Level15Tests: XCTestCase {
                 }
             }
             // Her close comes after all that, so it is found only by who reads all that.
-            try ana.close()
+            try hinting(
+                "nobody receives: beside deliver, a second task must go on receiving, or the close is never read",
+                { try ana.close() }, when: { _ in true })
             try room.expectGet(
-                "/subscribers", json: ["count": 1], "go on receiving, or nobody notices the close behind it")
+                "/subscribers", json: ["count": 1],
+                "receiving has ended, but delivering still waits for its queue: cancel it, then leave the feed"
+            )
         }
     }
 
@@ -55,7 +67,8 @@ final class Level15Tests: XCTestCase {
                 try leave(ben)
                 try room.expectGet(
                     "/subscribers", json: ["count": 1],
-                    "a task that only sends learns of no end: receive at the same time, and leave when that is over"
+                    "a task that only sends learns of no end: receive at the same time. When that is over, delivering "
+                        + "still waits for its queue: cancel it, then leave the feed"
                 )
             }
             try publish(try room.connect("Publisher", to: "/publish"), ["hi"])
@@ -91,11 +104,17 @@ final class Level15Tests: XCTestCase {
             try ends.fill(slow)
             for start in stride(from: 0, to: 1600, by: 200) {
                 let texts = (start..<start + 200).map { "\($0)" }
-                let hint =
-                    "somebody waits until Slow has read: publishing must only put messages into queues, and each "
-                    + "subscriber needs a task of its own that sends"
-                try publish(publisher, texts, hint)
-                for text in texts { try fast.expect(json: .message(text), hint) }
+                try publish(publisher, texts)
+                try room.quietly("Fast", "receives all of them") {
+                    for text in texts {
+                        try hinting(ifGot: "{", inOrder) {
+                            _ = try fast.expect(
+                                json: .message(text),
+                                "Slow does not read, and Fast waits with it: each subscriber needs a task of its own "
+                                    + "that sends")
+                        }
+                    }
+                }
             }
             try room.expectGet("/subscribers", json: ["count": 2], "a slow reader is not thrown out")
         }
@@ -137,7 +156,8 @@ final class Level15Tests: XCTestCase {
             if got.count > 1001 {
                 throw room.wrong(
                     "expected at most 1,001 of 2,500 messages: one that is being sent, and 1,000 that wait",
-                    "     got \(got.count): \(summary(got))", hint: "when 1,000 wait and one comes, one goes")
+                    "     got \(got.count): \(summary(got))",
+                    hint: "when 1,000 wait and one comes, one goes. A task for each message is a queue, too")
             }
         }
     }
@@ -255,7 +275,10 @@ final class Level15Tests: XCTestCase {
                 "missing.txt", "here.tx", "here.txt2", "folder", "folder%2Finside.txt", "here.txt%00", "%20",
             ] {
                 try expectNoSuchFile(
-                    room, name, "neither a folder nor a name with a / in it is the name of a file here")
+                    room, name,
+                    name.hasSuffix("%00")
+                        ? "\\0 in a name ends it for the operating system: refuse it"
+                        : "neither a folder nor a name with a / in it is the name of a file here")
             }
             let ana = try room.connect("Ana", to: "/files/here.txt")
             try ana.expect(Array("here".utf8))
@@ -357,12 +380,24 @@ final class Level15Tests: XCTestCase {
     }
 
     /// Publishes texts, each of which must be answered.
-    private func publish(_ publisher: Client, _ texts: [String], _ hint: String = "") throws {
-        for text in texts { try publisher.send(text) }
+    private func publish(_ publisher: Client, _ texts: [String]) throws {
+        if texts.count > 10 {
+            try publisher.send(texts)
+        } else {
+            for text in texts { try publisher.send(text) }
+        }
         for _ in texts {
             try publisher.expect(
-                json: ["type": "published"], hint.isEmpty ? "each text is answered, at once" : hint)
+                json: ["type": "published"],
+                "each text is answered at once, also if somebody does not read: nothing in publish may wait for a "
+                    + "send. Put the message into each queue")
         }
+    }
+
+    /// A count of what is missing says more about its cause than that it is no message.
+    private func hintingIfDropped(_ hint: String, _ part: () throws -> Void) throws {
+        try hinting(
+            hint, part, when: { $0.contains { $0.hasPrefix("     got {") && $0.contains("\"dropped\"") } })
     }
 
     private func numbers(_ range: ClosedRange<Int>) -> [String] { range.map { "\($0)" } }
@@ -403,6 +438,13 @@ private struct Reading {
             if number <= last {
                 throw client.wrong(expected: "a message after \(last)", got: "\(number)", inOrder)
             }
+            if missing == 0, number > last + 1, number < end,
+                try Self.client(client, gets: last + 1, before: end, in: room)
+            {
+                throw client.wrong(
+                    expected: "message \(last + 1) after \(last)", got: "\(number), and \(last + 1) later",
+                    inOrder)
+            }
             if number != last + missing + 1 {
                 throw room.wrong(
                     "expected to be told of \(number - last - 1) dropped messages between \(last) and \(number)",
@@ -417,8 +459,20 @@ private struct Reading {
         }
     }
 
-    private let inOrder = "a queue: the first in is the first out"
+    /// Reads on and tells whether this message comes before the last one.
+    private static func client(
+        _ client: Client, gets number: Int, before end: Int, in room: Classroom
+    ) throws -> Bool {
+        try room.quietly {
+            while true {
+                let text = try client.receiveJSON()["message"]?.string
+                if text == "\(number)" || text == "\(end)" { return text == "\(number)" }
+            }
+        }
+    }
 }
+
+private let inOrder = "out of order: send one after the other, in one task; tasks have no order"
 
 /// Numbers in few words, such as "1, 1501 to 2500".
 private func summary(_ numbers: [Int]) -> String {
