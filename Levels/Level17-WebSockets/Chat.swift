@@ -93,7 +93,7 @@ actor Chat {
         throw NotImplemented("keep a message, and tell it to the room")
     }
 
-    /// 12. To all devices of both people, once to each.
+    /// 12. A text has at most 4,096 bytes here, too. To all devices of both people, once to each.
     private func whisper(_ text: String, from sender: String, to recipient: String) throws {
         throw NotImplemented("send a private message")
     }

@@ -50,11 +50,13 @@ public struct WebSockets: Level {
         app.get("/") { _ in .html(try Page.chat()) }
         app.get("/rooms") { _ in try .json(await chat.summary) }
 
-        // 1. Open the chat when the server starts (`chat.open()`), and give each path of the contract its handler:
-        //    `app.webSocket`, `app.get`, `app.post`. The functions are all there: `echo`, `Tasks.run`, `greet` and
-        //    `converse`, the method `welcome` of one `Clients()` and of one `Channels()`, `createAccount` for the
-        //    accounts, and `visitors.count` for `GET /stats`.
-        app.onStartup { throw NotImplemented("open the chat, and give each path its handler") }
+        // 1. Open the chat when the server starts: `app.onStartup { try await chat.open() }`. Outside of it, below,
+        //    give each path of the contract its handler: `app.webSocket`, `app.get`, `app.post`. The functions are all
+        //    there: `echo`, `Tasks.run`, `greet` and `converse`, the method `welcome` of one `Clients()` and of one
+        //    `Channels()`, `createAccount` for the accounts, and `visitors.count` for `GET /stats`.
+        app.onStartup {
+            throw NotImplemented("replace this by chat.open(), and give each path its handler below")
+        }
         return app
     }
 

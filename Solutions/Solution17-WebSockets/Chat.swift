@@ -150,7 +150,7 @@ actor Chat {
         // end
     }
 
-    /// 12. To all devices of both people, once to each.
+    /// 12. A text has at most 4,096 bytes here, too. To all devices of both people, once to each.
     private func whisper(_ text: String, from sender: String, to recipient: String) throws {
         // solution
         try checkLength(of: text)

@@ -280,14 +280,22 @@ final class Level17Tests: XCTestCase {
             room, _ in
             let ana = try enter(room, "tea", "ana")
             let bob = try enter(room, "tea", "bob", meeting: ana)
+            let cem = try enter(room, "coffee", "cem")
             try room.advance(by: .milliseconds(1500))
-            try ana.send("hi")
-            try bob.send(json: ["type": "message", "message": "hello", "more": 1])
+            let said: [(String, String, Client, [Client])] = [
+                ("hi", "tea", ana, [ana, bob]), ("elsewhere", "coffee", cem, [cem]),
+                ("hello", "tea", bob, [ana, bob]),
+            ]
             var ids: [Int] = []
-            for (text, user) in [("hi", "ana"), ("hello", "bob")] {
-                for client in [ana, bob] {
+            for (text, place, speaker, clients) in said {
+                if speaker === bob {
+                    try bob.send(json: ["type": "message", "message": .string(text), "more": 1])
+                } else {
+                    try speaker.send(text)
+                }
+                for client in clients {
                     let event = try client.expect(
-                        json: .message(text, "tea", user), "to everyone in the room, the sender too")
+                        json: .message(text, place, speaker.name), "to everyone in the room, the sender too")
                     guard let time = event["time"]?.string, Self.date(time) == 1_767_225_601.5 else {
                         throw client.wrong(
                             expected: "the time 2026-01-01T00:00:01.500Z, by the application's clock",
@@ -296,8 +304,9 @@ final class Level17Tests: XCTestCase {
                     ids.append(event["id"]?.int ?? -1)
                 }
             }
-            guard ids[0] == ids[1], ids[2] == ids[3], 0 <= ids[0], ids[0] < ids[2] else {
-                throw room.wrong("the ids must grow, and be the same for all; they were \(ids)")
+            guard ids[0] == ids[1], ids[3] == ids[4], 0 <= ids[0], ids[0] < ids[2], ids[2] < ids[3] else {
+                throw room.wrong(
+                    "the ids must grow, and be the same for all; they were \(ids)", hint: Self.ids)
             }
         }
     }
@@ -311,6 +320,12 @@ final class Level17Tests: XCTestCase {
                 for number in 1...19 { try ana.send("\(batch * 19 + number)") }
                 for _ in 1...19 { sent.append(try ana.expect(json: ["type": "message"])) }
                 try room.advance(by: .seconds(2))
+            }
+            let ids = sent.map { $0["id"]?.int ?? -1 }
+            for (earlier, later) in zip(ids, ids.dropFirst()) where earlier >= later {
+                throw room.wrong(
+                    "the ids must grow from message to message; after \(earlier) came \(later)",
+                    hint: Self.ids)
             }
             try ana.send("/pm ana for myself")
             try ana.expect(json: ["type": "pm"])
@@ -502,9 +517,10 @@ final class Level17Tests: XCTestCase {
     func testWhoLeavesHasStoppedTyping() throws {
         try check("who leaves while typing has stopped: `stopped`, then the leave, then who is present") {
             room, _ in
+            let token = try account(room, "ana")
             let bob = try enter(room, "tea", "bob")
             for leave in [{ try $0.close() }, { $0.drop() }] as [(Client) throws -> Void] {
-                let ana = try enter(room, "tea", "ana", meeting: bob)
+                let ana = try enter(room, "tea", "ana", token: token, meeting: bob)
                 try ana.send(json: ["type": "typing"])
                 try expect([bob], .typing("tea", "ana"))
                 try room.expectAsleep(3)
@@ -515,6 +531,17 @@ final class Level17Tests: XCTestCase {
                 try expect([bob], .presence(["bob"], "tea"), hint)
                 try room.expectAsleep(1, "the timer of somebody who has left must not run on: cancel it")
             }
+            let laptop = try enter(room, "tea", "ana", as: "ana's laptop", token: token, meeting: bob)
+            let phone = try room.connect("ana's phone", to: "/ws/chat/tea/ana?token=\(token)")
+            for type in ["history", "presence"] { try phone.expect(json: ["type": .string(type)]) }
+            try phone.send(json: ["type": "typing"])
+            try expect([bob], .typing("tea", "ana"))
+            try phone.close()
+            try room.expectGet("/stats", json: ["active": 2])
+            let hint = "ana still has a device here: she has not stopped typing"
+            try fence(by: bob, for: [bob, laptop], in: "tea", hint)
+            try room.pass(.seconds(3), asleep: 3, hint)
+            try expect([bob], .stopped("tea", "ana"), "`stopped` when 3 s have passed, as ever")
         }
     }
 
@@ -536,6 +563,8 @@ final class Level17Tests: XCTestCase {
                     "0 at once, and 10 more each 100 ms")
             }
             try ana.expect(json: ["type": "done", "task": id], "after the progress 100 comes `done`")
+            try ana.send(json: ["action": "cancel", "task": id])
+            try expectError(ana, "a task that is done is not running any more: forget it (step 15)")
             try ana.send(json: ["action": "start"])
             let second = try ana.expect(json: ["type": "started"])["task"] ?? .null
             if second == id { throw room.wrong("every task has an id of its own") }
@@ -603,6 +632,15 @@ final class Level17Tests: XCTestCase {
             try third.send("too much")
             try third.expectClose(
                 1008, reason: "Rate limit exceeded", "to reconnect does not fill the bucket")
+            try expect([bob], .system("ana left", "tea", "ana"))
+            try expect([bob], .presence(["bob"], "tea"))
+            try phone.close()
+            try equal(room, "/rooms", [["name": "tea", "members": 1]], "ana's last device has left")
+            let last = try enter(room, "tea", "ana", token: token, meeting: bob)
+            try last.send("too much")
+            try last.expectClose(
+                1008, reason: "Rate limit exceeded",
+                "to reconnect does not fill the bucket, not even after the last device has left")
         }
     }
 
@@ -791,6 +829,9 @@ final class Level17Tests: XCTestCase {
 
     // MARK: - Steps
 
+    private static let ids =
+        "ids are counted for the whole server, not for each room, and not by the history, which stops at 50"
+
     /// A check in which time stands still, with a data directory of its own.
     private func check(
         _ rule: String, capacity: Int = 100, _ script: (Classroom, DataFolder) throws -> Void
@@ -915,8 +956,13 @@ extension Classroom {
                 hint
             ) { clock.sleeperCount == count }
         } catch var failure as Failure {
-            failure.findings.insert(
-                "     there were \(clock.sleeperCount)", at: min(1, failure.findings.count))
+            let found = clock.sleeperCount
+            failure.findings.insert("     there were \(found)", at: min(1, failure.findings.count))
+            if found < count {
+                failure.findings.append(
+                    "hint: too few sleepers: does a heartbeat (step 5) run for every WebSocket? What it throws is seen by nobody"
+                )
+            }
             throw failure
         }
     }
