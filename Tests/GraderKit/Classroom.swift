@@ -374,9 +374,9 @@ public final class Classroom {
                 let asleep = clock.sleeperCount
                 throw explain(
                     silence: asleep == 0
-                        ? "nobody sleeps on the application's clock: use app.clock.sleep(for:), not Task.sleep"
-                        : "expected \(sleepers) tasks to sleep on the application's clock, of which \(asleep) do",
-                    hint)
+                        ? "expected a sleep on the application's clock (app.clock.sleep(for:), not Task.sleep)"
+                        : "expected \(sleepers) tasks to sleep on the application's clock",
+                    hint, missing: asleep == 0 ? "but nobody slept" : "but only \(asleep) did")
             }
             usleep(500)
         }

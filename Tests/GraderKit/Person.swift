@@ -110,6 +110,9 @@ public final class Person {
 
     public var noticeCount: Int { screen.notices.count }
 
+    /// The notices up to now.
+    public var notices: [String] { screen.notices }
+
     /// The program ends, and says nothing more. Returns what it throws.
     @discardableResult
     public func expectEnd(_ hint: String = "") throws -> (any Error)? {
