@@ -73,7 +73,7 @@ actor Chat {
 
     /// A message of a session, which may have come before.
     ///
-    /// 13. Tell the others only if its number is higher than all before it. Acknowledge it in any case.
+    /// 13. Tell the others only if its number is higher than all before it. Acknowledge it in any case, with its own number.
     func hear(_ n: Int, _ text: String, from name: String, session id: String) throws {
         guard let session = members[name]?.session, session.id == id else { return }
         throw NotImplemented("tell the others unless it came before, and acknowledge it")

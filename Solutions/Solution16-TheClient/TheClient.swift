@@ -137,7 +137,8 @@ public actor ChatClient {
     /// it closes with 1000 and returns. Called once.
     ///
     /// 9. Three things happen at once: `take(lines)`, `stayConnected()` and `sendOutbox()`. The first must not end the
-    ///    others; when one of the other two ends, or throws, all end.
+    ///    others; when one of the other two ends, or throws, all end. That the task was cancelled is no error: then
+    ///    return.
     /// - Parameters:
     ///   - lines: What is typed.
     ///   - show: Shows something to the person. Called in order.
@@ -286,6 +287,7 @@ public actor ChatClient {
     ///      before it counts as seen. If it is higher than `seen + 1`, say in a notice how many events are lost. Go live.
     ///    - event: show it, and remember that it was seen.
     ///    - ack: the outbox need not keep these. Let `sendOutbox` know, with `change.yield()`.
+    ///    - hello and message never come from a server: pass over them.
     private func hear(_ text: String, from socket: WebSocket) throws {
         // solution
         backoff.reset()

@@ -24,3 +24,13 @@ func hinting<Result>(
         throw failure
     }
 }
+
+/// Runs a part of a check. If the student's code crashes in it, there is a hint, unless it is nil.
+func hinting<Result>(ifCrashed hint: String?, _ part: () throws -> Result) throws -> Result {
+    do {
+        return try part()
+    } catch var failure as Failure {
+        if failure.verdict == .crashed, let hint { failure.findings.append("hint: \(hint)") }
+        throw failure
+    }
+}

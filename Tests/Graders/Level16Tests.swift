@@ -13,7 +13,10 @@ final class Level16Tests: XCTestCase {
             room in
             let alice = try enter(room, "Alice")
             let bob = try enter(room, "Bob")
-            let cy = try enter(room, "Cy")
+            let cy = try room.connect("Cy", to: chat)
+            try cy.send([1, 2, 3])
+            try cy.send("Cy")
+            try cy.expect("[Server]: Welcome, Cy.", "binary is ignored also before the name: await a text")
             let texts = ["Hello", " two  spaces ", "", #"{"type":"hello"}"#, "日本語 👩‍👩‍👧\n\"quoted\"", "last"]
             for text in texts { try alice.send(text) }
             try alice.send([1, 2, 3])
@@ -155,7 +158,12 @@ final class Level16Tests: XCTestCase {
                 if Set(all).count < 15 { throw room.wrong("20 clients waited equally long", hint: hint) }
             }
             let alice = start("Alice", at: server, in: room)
-            for failures in limits.indices { try check(try server.pause(), after: failures) }
+            for failures in limits.indices {
+                try hinting(
+                    ifCrashed: failures < 60
+                        ? nil : "after 63 failures in a row a doubled Int overflows: stop doubling at the cap"
+                ) { try check(try server.pause(), after: failures) }
+            }
             server.listen()
             _ = try server.pause()
             try server.nextConnection().expect("Alice", "however long it takes, it goes on trying")
@@ -210,12 +218,14 @@ final class Level16Tests: XCTestCase {
                     let alice = start("Alice", at: server, in: room)
                     var record = Record()
                     for text in typed[..<6] { alice.types(text) }
-                    for _ in 1...2 {
-                        try record.lose(at: place, cut, server, room)
-                        _ = try server.pause()
+                    let line = try hintingIfADisconnectWasThrown {
+                        for _ in 1...2 {
+                            try record.lose(at: place, cut, server, room)
+                            _ = try server.pause()
+                        }
+                        alice.types(typed[6])
+                        return try record.connect(to: server, room)
                     }
-                    alice.types(typed[6])
-                    let line = try record.connect(to: server, room)
                     alice.types(typed[7])
                     while record.heard.count < typed.count { try record.hear(line, room) }
                     alice.endsTyping()
@@ -273,6 +283,33 @@ final class Level16Tests: XCTestCase {
             try alice.expectNotice("4321", "a loss is never silent: say how many were missed")
             alice.types("three")
             try line.expect(json: .message(3, "three"), "what the welcome acknowledges is not sent again")
+            // What is said about no gap at all, and about the smallest.
+            func notices(seen: Int, gap: Int) throws -> [String] {
+                line.drop()
+                _ = try server.pause()
+                let before = alice.noticeCount
+                let from = seen + 1 + gap
+                line = try server.nextCaller().accept(subprotocol: "chat.resume.v1")
+                try line.welcome(seen: seen, received: 3, from: from)
+                try line.send(json: .event(from, "number \(from)"))
+                try alice.expect(sees: "number \(from)")
+                return Array(alice.notices.dropFirst(before))
+            }
+            let none = try notices(seen: 4322, gap: 0)
+            let losses = alice.notices.filter { $0.contains("4321") }
+            if let wrong = none.first(where: { notice in
+                losses.contains { $0.replacingOccurrences(of: "4321", with: "0") == notice }
+            }) {
+                throw room.wrong(
+                    "expected no notice of a loss, with from at seen + 1", "     got \(wrong)",
+                    hint: "nothing was lost here")
+            }
+            if try notices(seen: 4323, gap: 1).allSatisfy(none.contains) {
+                throw room.wrong(
+                    "expected a notice with the number of lost events, with from at seen + 2",
+                    "     got none",
+                    hint: "one event that was lost is a loss, too: say so if from is higher than seen + 1")
+            }
         }
     }
 
@@ -418,10 +455,13 @@ final class Level16Tests: XCTestCase {
             for (n, text) in [(1, "one"), (2, "two"), (2, "two"), (1, "one"), (3, "three")] {
                 try alice.send(json: .message(n, text))
                 // An ack is for all up to its number, so that a double may get a higher one.
-                let ack = try alice.expect(json: ["type": "ack"], "acknowledge the double too")
+                let ack = try hintingIfAnEventCame {
+                    try alice.expect(json: ["type": "ack"], "acknowledge the double too")
+                }
                 guard let acknowledged = ack["n"]?.int, (n...3).contains(acknowledged) else {
                     throw alice.wrong(
-                        expected: "an ack with n = \(n)", got: ack.text, "an ack has the message's number")
+                        expected: "an ack with n = \(n)", got: ack.text,
+                        "an ack has at least the message's number")
                 }
             }
             for text in ["one", "two", "three"] {
@@ -479,9 +519,16 @@ final class Level16Tests: XCTestCase {
             try say("7")
             try alice.expect(json: .event(7, "[Bob]: 7"), hint)
             alice.drop()
+            // What Dora has seen is of an earlier server. The first welcome of this one does not reach her.
+            try resume(room, "Dora", "s2", seen: 7, received: 0, from: 1).drop()
+            for n in 8...9 { try say("\(n)") }
+            let tooHigh =
+                "a seen that is too high is of another server: this client has seen nothing of yours"
+            let dora = try resume(room, "Dora", "s2", seen: 7, received: 0, from: 1, tooHigh)
+            for n in 8...9 { try dora.expect(json: .event(n - 7, "[Bob]: \(n)"), tooHigh) }
             // More than a server has to keep.
-            for n in 8...1010 { try bob.send("\(n)") }
-            for n in 8...1010 { try cy.expect("[Bob]: \(n)") }
+            for n in 10...1010 { try bob.send("\(n)") }
+            for n in 10...1010 { try cy.expect("[Bob]: \(n)") }
             alice = try resume(room, "Alice", "s1", seen: 7, received: 0, from: 11)
             for n in 11...1010 { try alice.expect(json: .event(n, "[Bob]: \(n)"), "the last 1,000 are kept") }
         }
@@ -499,16 +546,26 @@ final class Level16Tests: XCTestCase {
         ) { room in
             let bob = try enter(room, "Bob")
             let cy = try enter(room, "Cy")
+            // A timer that rings too soon has the time to say so.
+            func talkForAWhile(_ hint: String) throws {
+                for n in 1...50 {
+                    try cy.send("Still here? \(n)")
+                    try bob.expect("[Cy]: Still here? \(n)", hint)
+                }
+            }
+            var hint = "the name is kept for as long"
             for leave in [{ $0.drop() }, { try $0.close(code: 1001) }] as [(Client) throws -> Void] {
                 let alice = try resume(room, "Alice", "s1", received: 0)
                 try leave(alice)
                 try room.advance(by: .seconds(59), onceAsleep: 1)
-                try expectRefusal(room, "Alice", 4009, "Username taken", "the name is kept for as long")
+                try talkForAWhile(hint)
+                try expectRefusal(room, "Alice", 4009, "Username taken", hint)
+                hint =
+                    "60 s begin anew with each break: whoever comes back cancels the expiry of the time before"
             }
             let alice = try resume(room, "Alice", "s1", received: 0)
             try room.advance(by: .seconds(120))
-            try cy.send("Still here?")
-            try bob.expect("[Cy]: Still here?", "whoever comes back in time has not left: stop the timer")
+            try talkForAWhile("whoever comes back in time has not left: stop the timer")
             alice.drop()
             try room.advance(by: .seconds(60), onceAsleep: 1)
             try bob.expect("[Server]: Alice has left the chat.", "after 60 s, those who stay are told")
@@ -531,7 +588,10 @@ final class Level16Tests: XCTestCase {
             let stranger = try room.connect("Mallory", to: chat, subprotocols: ["chat.resume.v1"])
             try stranger.send(json: .hello("Alice", "s2", seen: 0))
             try stranger.expectClose(4009, reason: "Username taken", "the name belongs to another session")
-            let second = try resume(room, "Alice", "s1", received: 0, from: 1)
+            let second = try hinting(
+                ifGot: "close 4009",
+                "the name belongs to this very session: ask that first, and only then whether the name is free"
+            ) { try resume(room, "Alice", "s1", received: 0, from: 1) }
             try first.expectClose(
                 4010, reason: "Resumed elsewhere",
                 "the server may not have noticed that the old connection is dead")
@@ -566,7 +626,8 @@ final class Level16Tests: XCTestCase {
 
     /// A client that begins a session or goes on with it.
     private func resume(
-        _ room: Classroom, _ name: String, _ session: String, seen: Int = 0, received: Int, from: Int? = nil
+        _ room: Classroom, _ name: String, _ session: String, seen: Int = 0, received: Int, from: Int? = nil,
+        _ hint: String = "received: the last message heard; from: the event that comes next"
     ) throws -> Client {
         let client = try room.connect(name, to: chat, subprotocols: ["other", "chat.resume.v1"])
         if client.responseHeaders["sec-websocket-protocol"] != "chat.resume.v1" {
@@ -579,8 +640,14 @@ final class Level16Tests: XCTestCase {
                 "type": "welcome", "received": .number(Double(received)), "from": .number(Double(from)),
             ]
         }
-        try client.expect(json: welcome, "received: the last message heard; from: the event that comes next")
+        _ = try hintingIfAnEventCame { try client.expect(json: welcome, hint) }
         return client
+    }
+
+    private func hintingIfAnEventCame<Result>(_ part: () throws -> Result) throws -> Result {
+        try hinting("a session is welcomed by the frame, not by an event", part) { findings in
+            findings.contains { $0.hasPrefix("     got ") && $0.contains(#""[Server]: Welcome"#) }
+        }
     }
 
     private func start(
@@ -609,6 +676,15 @@ final class Level16Tests: XCTestCase {
             throw room.wrong("expected the error to contain \(words)", "     got \(error)", hint: hint)
         }
         try server.expectNobody("an end that is final is not followed by an attempt")
+    }
+
+    /// A connection that broke ended the program.
+    private func hintingIfADisconnectWasThrown<Result>(_ part: () throws -> Result) throws -> Result {
+        let hint =
+            "run threw an error after which it should connect again: does sendOutbox pass over WebSocketDisconnect, and does stayConnected catch it?"
+        return try hinting(hint, part) { findings in
+            findings.contains { $0.hasPrefix("the program of Alice threw: ") && $0.contains("1006") }
+        }
     }
 
     private func expectDeparture(_ person: Person, _ server: ScriptedServer, _ room: Classroom) throws {
