@@ -76,6 +76,26 @@ final class Level15Tests: XCTestCase {
         }
     }
 
+    func testWhoIsGoneAtOnceIsNotCounted() throws {
+        try check("a subscriber that is gone before it is sent anything is not counted", loops: 2) {
+            room, _ in
+            let publisher = try room.connect("Publisher", to: "/publish")
+            let long = String(repeating: "long ", count: 1 << 20)
+            for _ in 1...6 {
+                // While this is published, whoever joins may have to wait, and is gone meanwhile.
+                try room.quietly("Publisher", "sends a text of 5 MiB") { try publisher.send(long) }
+                try room.passBy(150, at: "/feed")
+                try publisher.expect(json: ["type": "published"])
+                let ana = try subscribe(room, "Ana")
+                try ana.close()
+                try room.expectGet(
+                    "/subscribers", json: ["count": 0],
+                    "sending subscribed throws when the client is gone: leave the feed then too, in a catch around all "
+                        + "that follows on joining")
+            }
+        }
+    }
+
     func testASlowReaderLeavesWhileASendWaits() throws {
         try check("a subscriber that leaves while a send to it waits is not counted any more") { room, ends in
             let publisher = try room.connect("Publisher", to: "/publish")
@@ -368,7 +388,9 @@ final class Level15Tests: XCTestCase {
         try grade(
             Backpressure.self, rule, loops: loops,
             makeApplication: { [path = data.path] in
-                Backpressure.makeApplication(data: path)
+                let application = Backpressure.makeApplication(data: path)
+                application.limits.messageBytes = 64 << 20
+                return application
             }, prepare: ends.watch
         ) { try script($0, ends) }
     }
