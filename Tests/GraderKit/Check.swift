@@ -80,7 +80,17 @@ private struct SourceFile {
     var path: String
     var root: String
 
-    var shownPath: String { shown(path) }
+    /// The file; or the folder, where a level has many: a mistake is mostly in another of them.
+    var shownPath: String {
+        let file = URL(fileURLWithPath: path)
+        let folder = file.deletingLastPathComponent().path
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        guard names.count(where: { $0.hasSuffix(".swift") }) > 2 else { return shown(path) }
+        let text = (try? String(contentsOf: file, encoding: .utf8)) ?? ""
+        let hasTable = text.contains("/// | File ")
+        let table = hasTable ? " (which file: the table at the top of \(file.lastPathComponent))" : ""
+        return shown(folder) + "/" + table
+    }
 
     /// The path as seen from the package.
     func shown(_ path: String) -> String {
