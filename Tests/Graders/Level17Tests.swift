@@ -12,7 +12,7 @@ final class Level17Tests: XCTestCase {
     /// Level 01.
     func testEchoAnswersEveryMessage() throws {
         try check("/ws answers every text with `Echo: ` and every binary message with itself") { room, _ in
-            let ana = try room.connect("ana", to: "/ws")
+            let ana = try room.connect("ana", to: "/ws", Self.routes)
             let bob = try room.connect("bob", to: "/ws")
             for text in ["hi", "", "ping", "日本語\n"] {
                 try ana.send(text)
@@ -52,7 +52,7 @@ final class Level17Tests: XCTestCase {
     func testClientsAreKnownByTheirNumbers() throws {
         try check("/ws/{client_id} is the chat of level 03: everyone hears everyone, /to reaches one") {
             room, _ in
-            let one = try room.connect("one", to: "/ws/1")
+            let one = try room.connect("one", to: "/ws/1", Self.routes)
             try one.expect("Client 1 joined")
             let two = try room.connect("two", to: "/ws/2")
             try expect([one, two], text: "Client 2 joined")
@@ -93,7 +93,7 @@ final class Level17Tests: XCTestCase {
     /// Level 05.
     func testChannels() throws {
         try check("/ws/json takes subscribe, unsubscribe, send and ping, as in level 05") { room, _ in
-            let ana = try room.connect("ana", to: "/ws/json")
+            let ana = try room.connect("ana", to: "/ws/json", Self.routes)
             let bob = try room.connect("bob", to: "/ws/json")
             try ana.send(json: ["action": "subscribe", "channel": "news"])
             try ana.expect(json: ["type": "subscribed", "channel": "news"])
@@ -182,7 +182,7 @@ final class Level17Tests: XCTestCase {
                 ("/ws/auth?token=\(token)", [:]), ("/ws/auth", ["Authorization": "Bearer \(token)"]),
             ]
             for (path, headers) in ways {
-                let ana = try room.connect("ana", to: path, headers: headers)
+                let ana = try room.connect("ana", to: path, headers: headers, Self.routes)
                 try ana.expect(json: ["type": "welcome", "user_id": "ana"])
                 try ana.send("hi")
                 try ana.expect(json: ["user_id": "ana", "message": "hi"])
@@ -213,13 +213,18 @@ final class Level17Tests: XCTestCase {
             ]
             for (query, code, reason) in closes {
                 try room.connect("eve", to: "/ws/chat/tea/ana\(query)").expectClose(
-                    code, reason: reason, hint)
+                    code, reason: reason,
+                    code == 4003 ? "the token is valid, but whose is it? Compare `sub` with the name" : hint)
             }
             let ana = try enter(room, "tea", "ana", token: token, meeting: gus)
             try fence(by: ana, for: [ana, gus], in: "tea", "nobody else notices who was refused")
             let lifetime = (Self.claims(of: token)?["exp"]?.int ?? 0) - Int(room.clock.secondsSince1970)
             try room.advance(by: .seconds(lifetime + 1))
-            let late = try room.connect("ana, later", to: "/ws/chat/tea/ana?token=\(token)")
+            let spins =
+                "time moved on by a year: does a loop in the heartbeat run without waiting (step 5)?"
+            let late = try hinting(
+                spins, { try room.connect("ana, later", to: "/ws/chat/tea/ana?token=\(token)") },
+                when: { $0.contains { $0.contains("an answer to the handshake") } })
             try late.expectClose(4001, reason: "Expired token")
         }
     }
@@ -477,7 +482,8 @@ final class Level17Tests: XCTestCase {
                 for (turn, client) in [ana, phone, ana].enumerated() {
                     if turn > 0 { try room.expectAsleep(5, "every `typing` begins the 3 s anew") }
                     try client.send(json: ["type": "typing"])
-                    try settle(client)
+                    let others = "`typing` is for the other users, not for the typist's devices"
+                    try hinting(ifGot: #"{"room":"tea","type":"typing""#, others) { try settle(client) }
                     try room.pass(.seconds(2), asleep: 5, "every `typing` begins the 3 s anew")
                 }
                 try expect([bob], .typing("tea", "ana"), "tell the others in the room that ana types")
@@ -551,7 +557,7 @@ final class Level17Tests: XCTestCase {
     func testTasksTellTheirProgress() throws {
         try check("/ws/tasks: a task tells its progress each 100 ms, until it is done or cancelled") {
             room, _ in
-            let ana = try room.connect("ana", to: "/ws/tasks")
+            let ana = try room.connect("ana", to: "/ws/tasks", Self.routes)
             try ana.send(json: ["action": "start"])
             let id = try ana.expect(json: ["type": "started"])["task"] ?? .null
             for percent in stride(from: 0, through: 100, by: 10) {
@@ -616,7 +622,8 @@ final class Level17Tests: XCTestCase {
             try room.advance(by: .milliseconds(1000))
             for _ in 1...10 { try settle(phone, "after 1 s there is room for ten more") }
             try ana.send("too much")
-            let hint = "a person's devices share one bucket; the message that is too much is not passed on"
+            let hint =
+                "a person's devices share one bucket; the message that is too much is not passed on; pings and errors count, too"
             try ana.expectClose(1008, reason: "Rate limit exceeded", hint)
             try expect([bob], .system("ana left", "tea", "ana"), hint)
             try expect([bob], .presence(["bob"], "tea"))
@@ -712,7 +719,8 @@ final class Level17Tests: XCTestCase {
             try room.pass(.seconds(11), asleep: 2)
             try room.expectGet(
                 "/stats", json: ["active": 1],
-                "60 s without any sign of life, not even a Pong: close, and let go")
+                "60 s without any sign of life, not even a Pong: close, and let go; after the Ping sleep until 60 s after the last sign of life, not 30 s from now"
+            )
             // Only now does bob read the Ping, and answer it.
             try bob.expectPing(hint)
             try bob.expectClose(1000, reason: "Timeout", "the close has a code and a reason")
@@ -790,7 +798,8 @@ final class Level17Tests: XCTestCase {
             for folder in [killed, try folder.copy()] {
                 try room.restarted(folder.application(capacity: 10)) { room in
                     try room.connect("eve", to: "/ws/chat/tea/ana").expectClose(
-                        4001, reason: "Missing token", "accounts outlive the process")
+                        4001, reason: "Missing token",
+                        "accounts outlive the process: is `chat.open()` called at start-up (step 1)?")
                     let again = try room.connect("ana", to: "/ws/chat/tea/ana?token=\(token)")
                     let history = try again.expect(json: ["type": "history"], "tokens outlive the process")
                     guard history["messages"] == [said] else {
@@ -815,9 +824,12 @@ final class Level17Tests: XCTestCase {
             let longest = String(repeating: "é", count: 2048)
             try ana.send(longest)
             try ana.expect(json: .message(longest, "tea", "ana"), "4,096 bytes of UTF-8 are allowed")
-            for text in [longest + "!", "/pm ana \(longest)!"] {
+            for (text, hint) in [
+                (longest + "!", "count the bytes of the UTF-8, not the characters"),
+                ("/pm ana \(longest)!", "a private message has the same limit"),
+            ] {
                 try ana.send(text)
-                try expectError(ana, "count the bytes of the UTF-8, not the characters")
+                try expectError(ana, hint)
             }
             let bob = try room.connect("bob", to: "/ws/chat/tea/bob")
             let history = try bob.expect(json: ["type": "history"])["messages"]?.array ?? []
@@ -828,6 +840,9 @@ final class Level17Tests: XCTestCase {
     }
 
     // MARK: - Steps
+
+    private static let routes =
+        "is this path given? Do it in `makeApplication` itself, not inside `onStartup`: by then it is too late"
 
     private static let ids =
         "ids are counted for the whole server, not for each room, and not by the history, which stops at 50"
@@ -866,12 +881,21 @@ final class Level17Tests: XCTestCase {
         meeting others: Client...
     ) throws -> Client {
         let query = token.map { "?token=\($0)" } ?? ""
-        let client = try room.connect(name ?? user, to: "/ws/chat/\(place)/\(user)\(query)")
-        try client.expect(json: ["type": "history"], "the history comes first, also if it is empty")
+        let client = try room.connect(
+            name ?? user, to: "/ws/chat/\(place)/\(user)\(query)", Self.routes)
+        let taken =
+            token == nil
+            ? "a guest who has left has no name any more: with its last device take the name out of `devices`"
+            : "an account's own token lets it in as often as it likes; 4009 is for names without an account"
+        try hinting(ifGot: "close 4009", taken) {
+            try client.expect(json: ["type": "history"], "the history comes first, also if it is empty")
+        }
         for client in [client] + others {
+            let joined = "everyone in the room is told who joined, the joiner too"
+            let first = "\(joined), at a user's first device in this room; one in another room does not count"
             try client.expect(
                 json: ["type": "system", "user": .string(user), "message": .string("\(user) joined")],
-                "everyone in the room is told who joined, the joiner too")
+                token == nil ? joined : first)
             try client.expect(json: ["type": "presence"], "after the join comes who is present")
         }
         return client
