@@ -5,11 +5,13 @@ import GraderKit
 /// - Parameters:
 ///   - got: How the finding goes on after "got", such as `close 1000`.
 ///   - hint: The misunderstanding that leads to just this.
+@discardableResult
 func hinting<Result>(ifGot got: String, _ hint: String, _ part: () throws -> Result) throws -> Result {
     try hinting(hint, part) { $0.contains { $0.hasPrefix("     got \(got)") } }
 }
 
 /// Runs a part of a check. Another hint takes the place of the usual one if the findings are of this kind.
+@discardableResult
 func hinting<Result>(
     _ hint: String, _ part: () throws -> Result, when isOfThisKind: ([String]) -> Bool
 ) throws -> Result {
@@ -26,6 +28,7 @@ func hinting<Result>(
 }
 
 /// Runs a part of a check. If the student's code crashes in it, there is a hint, unless it is nil.
+@discardableResult
 func hinting<Result>(ifCrashed hint: String?, _ part: () throws -> Result) throws -> Result {
     do {
         return try part()

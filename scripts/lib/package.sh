@@ -51,7 +51,7 @@ check_results() {
         echo "$steps"
         echo "Test Case 'Level01Tests.testX' failed (0.5 seconds)"
     } | awk -v folder="$work/steps" -f scripts/lib/results.awk >"$work/lines"
-    [ "$(cat "$work/lines")" = "$(printf 'testX\tWRONG\t0.500')" ] || { cat "$work/lines"; return 1; }
+    [ "$(cat "$work/lines")" = "$(printf 'testX\tWRONG\t0.500\tLevel01Tests')" ] || { cat "$work/lines"; return 1; }
     [ "$(tail -n 12 "$work/steps/testX")" = "$steps" ] || { cat "$work/steps/testX"; return 1; }
 }
 
@@ -95,31 +95,40 @@ note_warnings() {
 
 # swift test as in a fresh clone: the engine's tests pass, and levels not begun are skipped.
 check_tests() {
-    local level check count
+    local count
     within 300 swift test --disable-swift-testing --scratch-path "$scratch" >"$work/tests" 2>&1 || {
         grep -A 12 -E ': error: |error: ' "$work/tests" || tail -n 20 "$work/tests"
         return 1
     }
-    awk -f "$root/scripts/lib/results.awk" "$work/tests" >"$work/results"
-    for level in $(all_levels); do expect_all SKIPPED "$level" || return 1; done
-    count=$(awk -F '\t' '$2 == "PASSED"' "$work/results" | wc -l | tr -d ' ')
+    awk -f "$root/scripts/lib/results.awk" "$work/tests" >"$work/every"
+    expect_of_all_levels SKIPPED || return 1
+    count=$(awk -F '\t' '$2 == "PASSED"' "$work/every" | wc -l | tr -d ' ')
     if [ "$count" = 0 ]; then echo "no test of the engine ran"; return 1; fi
     echo "swift test: $count tests of the engine pass, levels not begun are skipped" >"$work/summary"
 }
 
+# expect_of_all_levels VERDICT: every check of every level in $work/every ended with this verdict.
+expect_of_all_levels() {
+    local level
+    for level in $(all_levels); do
+        awk -F '\t' -v class="Level${level}Tests" '$4 == class' "$work/every" >"$work/results"
+        expect_all "$1" "$level" || return 1
+    done
+}
+
 # COURSE=solutions swift test --filter Level: every check of every level passes.
 check_solutions() {
-    local level status=0
+    local status=0
     COURSE=solutions within 900 swift test --disable-swift-testing --scratch-path "$scratch" --filter Level \
         >"$work/tests" 2>&1 || status=$?
     rm -rf "$work/texts"
     mkdir "$work/texts"
-    awk -v folder="$work/texts" -f "$root/scripts/lib/results.awk" "$work/tests" >"$work/results"
-    if [ ! -s "$work/results" ]; then explain_build; fi
-    for level in $(all_levels); do expect_all PASSED "$level" || return 1; done
+    awk -v folder="$work/texts" -f "$root/scripts/lib/results.awk" "$work/tests" >"$work/every"
+    if [ ! -s "$work/every" ]; then explain_build; fi
+    expect_of_all_levels PASSED || return 1
     if [ "$status" != 0 ]; then tail -n 20 "$work/tests"; return 1; fi
-    echo "COURSE=solutions swift test: $(wc -l <"$work/results" | tr -d ' ') checks pass," \
-        "in $(awk -F '\t' '{ sum += $3 } END { printf "%.2f", sum }' "$work/results") s" >"$work/summary"
+    echo "COURSE=solutions swift test: $(wc -l <"$work/every" | tr -d ' ') checks pass," \
+        "in $(awk -F '\t' '{ sum += $3 } END { printf "%.2f", sum }' "$work/every") s" >"$work/summary"
 }
 
 # A wrong LEVEL or COURSE is answered with what is allowed.

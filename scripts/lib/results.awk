@@ -1,22 +1,30 @@
-# Reads what `swift test` prints and writes one line for each test that began: name, verdict, seconds, between tabs.
+# Reads what `swift test` prints and writes one line for each test that began: name, verdict, seconds, class, between
+# tabs. Levels may have checks of the same name, in classes of their own.
 # The verdict is PASSED, SKIPPED, one of the grader's own, or DIED when the process ended in the middle of the test.
 # With -v folder=DIR the text of every failed check is written to DIR/NAME.
 #
 # XCTest writes "Level01Tests.testX" on Linux and "-[Graders.Level01Tests testX]" on macOS.
 
-function test_name(text) {
+# "Level01Tests.testX", of either way to write it.
+function test_key(text) {
     sub(/\]?'.*/, "", text)
-    sub(/.*[. ]/, "", text)
+    sub(/ /, ".", text)
+    if (match(text, /[A-Za-z0-9_]+\.[A-Za-z0-9_]+$/)) text = substr(text, RSTART)
     return text
 }
 
+function name_of(key) {
+    sub(/.*\./, "", key)
+    return key
+}
+
 /^Test Case '.*' started/ {
-    name = $0
-    sub(/^Test Case '/, "", name)
-    name = test_name(name)
-    if (!(name in verdict)) order[++count] = name
-    verdict[name] = "DIED"
-    seconds[name] = 0
+    key = $0
+    sub(/^Test Case '/, "", key)
+    key = test_key(key)
+    if (!(key in verdict)) order[++count] = key
+    verdict[key] = "DIED"
+    seconds[key] = 0
     inside = 0
     next
 }
@@ -26,8 +34,8 @@ function test_name(text) {
     sub(/^.*: error: [^ ]*Level[0-9]+Tests[. ]test[A-Za-z0-9_]*\]? : /, "", text)
     found = "WRONG"
     if (match(text, /^(NOT STARTED|WRONG|CRASHED|TIMED OUT|BLOCKED)  /)) found = substr(text, 1, RLENGTH - 2)
-    if (!(name in failure)) failure[name] = found
-    if (folder != "") print text > (folder "/" name)
+    if (!(key in failure)) failure[key] = found
+    if (folder != "") print text > (folder "/" name_of(key))
     inside = 1
     next
 }
@@ -36,7 +44,7 @@ function test_name(text) {
     inside = 0
     ended = $0
     sub(/^Test Case '/, "", ended)
-    ended = test_name(ended)
+    ended = test_key(ended)
     result = $0
     sub(/^.*' /, "", result)
     split(result, words, " ")
@@ -50,8 +58,13 @@ function test_name(text) {
 }
 
 # The grader indents the rest of a failure's text; what else is printed meanwhile is not part of it.
-inside && /^  / { if (folder != "") print > (folder "/" name) }
+inside && /^  / { if (folder != "") print > (folder "/" name_of(key)) }
 
 END {
-    for (i = 1; i <= count; i++) printf "%s\t%s\t%.3f\n", order[i], verdict[order[i]], seconds[order[i]]
+    for (i = 1; i <= count; i++) {
+        key = order[i]
+        class = key
+        sub(/\..*/, "", class)
+        printf "%s\t%s\t%.3f\t%s\n", name_of(key), verdict[key], seconds[key], class
+    }
 }
