@@ -245,9 +245,13 @@ public final class Classroom {
 
     /// A GET request whose JSON must have these members, as soon as the server has caught up with its clients:
     /// asked again until it does, for a client that has left may be seen a moment later.
+    ///
+    /// - Parameter inAnyOrder: Accepts the items of an array in another order.
     @discardableResult
-    public func expectGet(_ path: String, json: JSONValue, _ hint: String = "") throws -> JSONValue {
-        try expectAnswer("GET", path, body: nil, json: json, hint)
+    public func expectGet(
+        _ path: String, json: JSONValue, inAnyOrder: Bool = false, _ hint: String = ""
+    ) throws -> JSONValue {
+        try expectAnswer("GET", path, body: nil, json: json, inAnyOrder: inAnyOrder, hint)
     }
 
     /// The same with a POST request, which is made anew each time.
@@ -259,12 +263,15 @@ public final class Classroom {
     }
 
     private func expectAnswer(
-        _ method: String, _ path: String, body: [UInt8]?, json: JSONValue, _ hint: String
+        _ method: String, _ path: String, body: [UInt8]?, json: JSONValue, inAnyOrder: Bool = false,
+        _ hint: String
     ) throws -> JSONValue {
         let deadline = Date().addingTimeInterval(patience)
         while true {
             let answer = try request(method, path, body: body, silently: true)
-            if answer.status == 200, let got = answer.json, got.contains(json) {
+            if answer.status == 200, let got = answer.json,
+                got.contains(json) || inAnyOrder && got.containsInAnyOrder(json)
+            {
                 transcript.add("\(method) \(path)", "answers \(answer.status) \(got.text)")
                 return got
             }

@@ -80,6 +80,16 @@ public enum JSONValue: Sendable, Hashable, Codable {
             self == wanted
         }
     }
+
+    /// The same for arrays whose order does not matter.
+    public func containsInAnyOrder(_ wanted: JSONValue) -> Bool {
+        guard var mine = array, let theirs = wanted.array, mine.count == theirs.count else { return false }
+        return theirs.allSatisfy { item in
+            guard let index = mine.firstIndex(where: { $0.contains(item) }) else { return false }
+            mine.remove(at: index)
+            return true
+        }
+    }
 }
 
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
