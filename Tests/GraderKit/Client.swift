@@ -356,6 +356,6 @@ public final class Client {
 
     /// A finding of the check's own about this client.
     public func wrong(expected: String, got: String, _ hint: String = "") -> Failure {
-        room.explain(wrong: ["expected \(expected)", "     got \(got)"], hint)
+        room.explain(wrong: ["expected \(Show.cut(expected))", "     got \(Show.cut(got))"], hint)
     }
 }

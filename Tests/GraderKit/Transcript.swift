@@ -85,6 +85,11 @@ enum Show {
         }
     }
 
+    /// The beginning of what is too long to be compared by eye.
+    static func cut(_ text: String) -> String {
+        text.count <= 1000 ? text : "\(text.prefix(200))… (\(text.utf8.count) bytes)"
+    }
+
     /// The text as a Swift literal, cut when long.
     static func quoted(_ text: String) -> String {
         if text.count <= 200 { return text.debugDescription }
