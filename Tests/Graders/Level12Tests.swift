@@ -453,7 +453,9 @@ final class Level12Tests: XCTestCase {
     }
 
     func testTasksEndWithTheirOwner() throws {
-        try check("when a client leaves, in whatever way, its tasks end, and those of others go on") { room in
+        let ends = ServerEnds()
+        let rule = "when a client leaves, in whatever way, its tasks end, and those of others go on"
+        try check(rule, prepare: { ends.watch($0) }) { room in
             let bob = try room.connect("bob", to: "/ws/tasks")
             let task = try start(bob)
             let ways: [(Client) throws -> Void] = [
@@ -473,6 +475,20 @@ final class Level12Tests: XCTestCase {
                 try room.advance(by: .milliseconds(100), onceAsleep: 4, Self.sleeper)
                 try bob.expect(json: progress(task, 10 * (number + 1)), "the tasks of others go on")
             }
+            // A command is being answered when the connection breaks: the send throws in the middle of the loop.
+            let ana = try room.connect("ana", to: "/ws/tasks", receiveBuffer: 4096)
+            for _ in 1...2 { try start(ana) }
+            try room.expect("three streamers and three tasks sleep", Self.sleeper) {
+                room.clock.sleeperCount == 6
+            }
+            try ends.fill(ana)
+            try ana.send(json: ["action": "start"])
+            try room.settle()
+            ana.drop(reset: true)
+            try room.expect(
+                "ana's tasks end when she is gone, and bob's goes on",
+                "cancel all tasks also if a send throws in the loop: catch the error, cancel, and throw it again"
+            ) { room.clock.sleeperCount == 4 }
         }
     }
 
