@@ -266,11 +266,12 @@ check_level() {
     return "$failed"
 }
 
-# check_levels NN…: each level is a part of its own. As many are checked at once as there are cores, each in a lane
-# with folders of its own; a lane that is done with a level takes the next one that nobody has taken.
+# check_levels NN…: each level is a part of its own. One more is checked at once than there are cores, as a mistake that
+# makes a server fall silent costs seconds of waiting. Each lane has folders of its own; a lane that is done with a
+# level takes the next one that nobody has taken.
 check_levels() {
     local lanes lane all=$work lane_passed lane_failed
-    lanes=$(getconf _NPROCESSORS_ONLN)
+    lanes=$(($(getconf _NPROCESSORS_ONLN) + 1))
     if [ "$lanes" -gt "$#" ]; then lanes=$#; fi
     lane=0
     while [ "$lane" -lt "$lanes" ]; do
