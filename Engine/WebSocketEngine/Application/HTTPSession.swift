@@ -156,7 +156,8 @@ final class HTTPSession: ConnectionDelegate, @unchecked Sendable {
         server.loop.cancel(deadline)
         isAnswering = true
         let session = WebSocketSession(role: .server, limits: server.sharedLimits, loop: server.loop)
-        session.takeOver(connection, surplus: buffer) { subprotocol, headers in
+        // An emptied buffer would keep its memory for as long as the connection lives.
+        session.takeOver(connection, surplus: buffer.isEmpty ? [] : buffer) { subprotocol, headers in
             Handshake.response(key: key, subprotocol: subprotocol, headers: headers)
         }
         self.connection = nil
