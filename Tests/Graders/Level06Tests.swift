@@ -243,16 +243,15 @@ final class Level06Tests: XCTestCase {
 
     /// The client of a valid token is welcomed by its name.
     private func expectWelcome(_ client: Client, _ user: String, _ hint: String = "") throws {
-        do {
-            try client.expect(json: ["type": "welcome", "user_id": .string(user)], hint)
-        } catch let failure as Failure {
-            throw
-                failure
-                .hint(
-                    "this token is valid: is the padding back, are - and _ translated, and do you sign the two "
-                        + "parts as they came?", ifGot: #"close 4001 "Invalid token""#
-                )
-                .hint("ask the application's clock, not Date()", ifGot: #"close 4001 "Expired token""#)
+        let notSeenAsValid =
+            "this token is valid: is the padding back, are - and _ translated, and do you sign the two parts as they "
+            + "came?"
+        try hinting(ifGot: #"close 4001 "Invalid token""#, notSeenAsValid) {
+            try hinting(
+                ifGot: #"close 4001 "Expired token""#, "ask the application's clock, not Date()"
+            ) {
+                try client.expect(json: ["type": "welcome", "user_id": .string(user)], hint)
+            }
         }
     }
 

@@ -238,12 +238,11 @@ final class Level07Tests: XCTestCase {
     /// The client is told of an error, and then closed with the same code and the message as reason.
     private func expectError(_ client: Client, _ code: CloseCode, _ message: String, _ hint: String) throws {
         let number = JSONValue.number(Double(code.rawValue))
-        do {
+        try hinting(
+            ifGot: "close \(code.rawValue)",
+            "first the error message, then the close: nothing may follow a Close frame"
+        ) {
             try client.expect(json: ["type": "error", "code": number, "message": .string(message)], hint)
-        } catch let failure as Failure {
-            throw failure.hint(
-                "first the error message, then the close: nothing may follow a Close frame",
-                ifGot: "close \(code.rawValue)")
         }
         try client.expectClose(code, reason: message, hint)
     }
