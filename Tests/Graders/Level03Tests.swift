@@ -26,13 +26,21 @@ final class Level03Tests: XCTestCase {
             let clients = try room.gather(2, 1, 3)
             for text in ["hi", "", " two  spaces ", "to 1 hi", "/total 5", " /to 1 hi", "Grüße 👩‍👩‍👧"] {
                 try clients[0].send(text)
-                for client in clients {
-                    try client.expect("Client 2: \(text)", "only /to and /to followed by a space are special")
-                }
+                let hint =
+                    text.contains("/")
+                    ? "only /to and /to followed by a space are special"
+                    : "the text goes to everyone as it came, and to its sender too: so one sees what others see"
+                for client in clients { try client.expect("Client 2: \(text)", hint) }
             }
             try clients[0].send([1, 2, 3])
             try clients[0].send("after")
-            for client in clients { try client.expect("Client 2: after", "binary messages are ignored") }
+            try hinting(
+                ifGot: "close", "to ignore a message is to wait for the next: do not leave the loop"
+            ) {
+                for client in clients {
+                    try client.expect("Client 2: after", "nobody is told of a binary message")
+                }
+            }
         }
     }
 
@@ -47,11 +55,17 @@ final class Level03Tests: XCTestCase {
                 case "no code": try leaver.closeWithoutCode()
                 default: leaver.drop(reset: leave == "reset")
                 }
-                let hint = "forget the leaver first and then tell the others, after every kind of end"
-                for client in clients { try client.expect("Client \(number + 1) left", hint) }
+                let hint =
+                    leave == "drop" || leave == "reset"
+                    ? "who is cut off has left as well, though receiving throws then: call leave() on both ways "
+                        + "out; and in it forget the leaver first, then tell the others, as a send to it may throw"
+                    : "forget the leaver first and then tell the others, after every kind of end"
+                try hinting(ifGot: "text \"Client \(number) left\"", leftTwice) {
+                    for client in clients { try client.expect("Client \(number + 1) left", hint) }
+                }
             }
             try clients[0].send("fence")
-            for client in clients { try client.expect("Client 7: fence", "each leave is told once") }
+            for client in clients { try client.expect("Client 7: fence", leftTwice) }
         }
     }
 
@@ -83,9 +97,10 @@ final class Level03Tests: XCTestCase {
                 try clients[0].send("fence")
                 try clients[1].expect(
                     "Client 7 (only you): \(text)",
-                    "the message is all that comes after the space behind the id")
+                    "the message is all that comes after the one space behind the id, with its own spaces; split() "
+                        + "cuts at every space and leaves out empty parts, unless you tell it otherwise")
                 for client in clients {
-                    try client.expect("Client 7: fence", "a private message is for one alone")
+                    try client.expect("Client 7: fence", forOneAlone)
                 }
             }
             try clients[0].send("/to -2 minus")
@@ -93,9 +108,10 @@ final class Level03Tests: XCTestCase {
             try clients[0].send("fence")
             try clients[3].expect("Client 7 (only you): minus")
             try clients[0].expect(
-                "Client 7 (only you): note to self", "one may write to oneself, and hears it once")
+                "Client 7 (only you): note to self",
+                "the sender is here too: one may write to oneself, and hears it once")
             for client in clients {
-                try client.expect("Client 7: fence", "a private message is for one alone")
+                try client.expect("Client 7: fence", forOneAlone)
             }
         }
     }
@@ -105,10 +121,12 @@ final class Level03Tests: XCTestCase {
             room in
             let clients = try room.gather(1, 2)
             try clients[0].send("/to 9 hi")
-            try clients[0].expect("Client 9 is not here")
+            try clients[0].expect("Client 9 is not here", "the sender must learn that nobody got the message")
             try clients[0].send("still here")
-            for client in clients {
-                try client.expect("Client 1: still here", "the mistake is the sender's own")
+            try hinting(ifGot: "close", toldAndNotClosed) {
+                for client in clients {
+                    try client.expect("Client 1: still here", "only the one who made a mistake hears of it")
+                }
             }
         }
     }
@@ -118,15 +136,32 @@ final class Level03Tests: XCTestCase {
             Connections.self, "a /to without id or message is answered with its usage, to the sender alone"
         ) { room in
             let clients = try room.gather(1, 2)
-            for text in [
-                "/to", "/to ", "/to 2", "/to 2 ", "/to two hi", "/to 2.0 hi", "/to hi",
-                "/to 99999999999999999999 hi",
+            for (text, hint) in [
+                ("/to", "there is neither an id nor a message"),
+                ("/to ", "there is neither an id nor a message"),
+                ("/to 2", "the message is missing"), ("/to 2 ", "the message is empty"),
+                ("/to two hi", "\"two\" is no Int"), ("/to 2.0 hi", "\"2.0\" is no Int"),
+                ("/to hi", "\"hi\" is no Int, and there is no message"),
+                ("/to 99999999999999999999 hi", "a number too large for Int is no Int"),
             ] {
                 try clients[0].send(text)
                 try clients[0].send("fence")
-                try clients[0].expect("Usage: /to ID MESSAGE", "the message was \"\(text)\"")
-                for client in clients {
-                    try client.expect("Client 1: fence", "the mistake is the sender's own")
+                try hinting(ifGot: "close", toldAndNotClosed) {
+                    try hinting(
+                        ifGot: "text \"Client 1: \(text)\"",
+                        "a slip in a private message must not tell it to everyone: it stays between server and sender"
+                    ) {
+                        try hinting(
+                            ifCrashed:
+                                "\"\(text)\" has fewer parts than you expect, or none that is a number: "
+                                + "count them before you take one out, and do not unwrap with !"
+                        ) {
+                            try clients[0].expect("Usage: /to ID MESSAGE", "in \"\(text)\", \(hint)")
+                        }
+                    }
+                    for client in clients {
+                        try client.expect("Client 1: fence", "only the one who made a mistake hears of it")
+                    }
                 }
             }
         }
@@ -137,7 +172,15 @@ final class Level03Tests: XCTestCase {
             let anna = try room.enter("Anna", 1)
             try anna.expect("Client 1 joined")
             for id in ["ben", "1.5", "7a", "%20", "0x10", "99999999999999999999"] {
-                try room.expectRefusal("Ben", to: "/ws/\(id)", "Int(\"…\") is nil for what is no integer")
+                try hinting(
+                    ifCrashed: "what a client sends may be anything: Int(\"…\") may be nil, and unwrapping "
+                        + "nil with ! ends the whole server"
+                ) {
+                    try room.expectRefusal(
+                        "Ben", to: "/ws/\(id)",
+                        "Int(\"…\") is nil if not all of the text is an integer: refuse then, and do not make up "
+                            + "an id")
+                }
             }
             let zoe = try room.connect("Zoe", to: "/ws/0")
             try zoe.expect("Client 0 joined")
@@ -150,7 +193,10 @@ final class Level03Tests: XCTestCase {
             Connections.self, "a second client with an id in use is refused with 409, unnoticed by the first"
         ) { room in
             let clients = try room.gather(1, 2)
-            for hint in ["reject(status: 409) before you accept", refusedOneLeft] {
+            let hint =
+                "ask before accept() whether the id is in use, and reject(status: 409) if it is: after accept() only "
+                + "a close is left, and a dictionary replaces an entry without a word"
+            for hint in [hint, refusedOneLeft] {
                 try room.expectRefusal("Impostor", to: "/ws/2", status: 409...409, hint)
             }
             try clients[0].send("fence")
@@ -221,7 +267,9 @@ final class Level03Tests: XCTestCase {
                 try clients[2].send("two")
                 clients[3].drop(reset: true)
             }
-            let hint = "a send to a client that is gone throws: that must not keep the others from hearing"
+            let hint =
+                "a send to a client that is gone throws: that must neither keep the others from hearing nor end the "
+                + "handler of the one who spoke"
             for client in [clients[0], clients[2], clients[4], clients[5]] {
                 try client.expectInAnyOrder(
                     ["Client 1: one", "Client 3: two", "Client 2 left", "Client 4 left"], hint)
@@ -245,7 +293,13 @@ final class Level03Tests: XCTestCase {
             // The message may have been too late, or just in time; either is right.
             var heard: [String] = []
             while heard.last != "Client 1: fence" {
-                heard.append(try clients[0].receiveText())
+                try hinting(
+                    ifGot: "close",
+                    "client 1 spoke to one who is going, and lost its own connection: an error at the recipient's "
+                        + "socket must not be thrown in the sender's handler"
+                ) {
+                    heard.append(try clients[0].receiveText())
+                }
             }
             if Set(heard).subtracting(["Client 2 left", "Client 2 is not here"]) != ["Client 1: fence"] {
                 throw room.wrong("client 1 has heard \(heard)", hint: "nobody said anything else")
@@ -284,6 +338,13 @@ final class Level03Tests: XCTestCase {
 
 private let refusedOneLeft =
     "the refused client gave away an id that it had not taken: call leave() only after reserve() was true"
+
+private let toldAndNotClosed = "whoever makes a mistake is told so, and stays connected"
+
+private let forOneAlone = "a private message is for one alone: not even its sender gets a copy"
+
+private let leftTwice =
+    "one leave is told once, even if two places in your code notice it: tell it only if there was a socket to remove"
 
 extension Classroom {
     /// Connects a client whose id nobody else has.

@@ -8,7 +8,12 @@ final class Level06Tests: XCTestCase {
     func testAValidTokenInTheQueryIsWelcomed() throws {
         try check("a valid token in the query is welcomed on /ws/auth") { room in
             let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token("7", room))")
-            try expectWelcome(ana, "7", "user_id is the token's sub")
+            try hinting(
+                ifGot: #"close 4001 "Missing token""#,
+                "the token is in the query, where a page in a browser must put it: it cannot set a header"
+            ) {
+                try expectWelcome(ana, "7", "user_id is the token's sub")
+            }
         }
     }
 
@@ -16,7 +21,16 @@ final class Level06Tests: XCTestCase {
         try check("a valid token in the header Authorization is welcomed too") { room in
             let ana = try connect(
                 room, "Ana", to: "/ws/auth", headers: ["Authorization": "Bearer \(token("7", room))"])
-            try expectWelcome(ana, "7", "request.headers[\"Authorization\"] is \"Bearer JWT\"")
+            try hinting(
+                ifGot: #"close 4001 "Missing token""#,
+                "a program brings its token in the header Authorization: look there if the query has none"
+            ) {
+                try expectWelcome(
+                    ana, "7", "user_id is the token's sub",
+                    ifInvalid:
+                        "if a token in the query is welcomed: in the header the word Bearer and a space "
+                        + "stand before it, which are not part of the token")
+            }
         }
     }
 
@@ -29,8 +43,14 @@ final class Level06Tests: XCTestCase {
             try expectWelcome(ben, "ben")
             for text in ["hi", "", #"{"user_id":"root"}"#] {
                 try ana.send(text)
-                try ana.expect(
-                    json: ["user_id": "ana", "message": .string(text)], "only the token says who somebody is")
+                try hinting(
+                    "this is Ben's name, on Ana's connection: keep each user with the connection, as what all "
+                        + "share is overwritten by whoever comes last",
+                    {
+                        try ana.expect(
+                            json: ["user_id": "ana", "message": .string(text)],
+                            "only the token says who somebody is: what a message says nobody has signed")
+                    }, when: { $0.contains { $0.contains("got") && $0.contains(#""user_id":"ben""#) } })
             }
             try ben.send("hello")
             try ben.expect(json: ["user_id": "ben", "message": "hello"])
@@ -39,11 +59,16 @@ final class Level06Tests: XCTestCase {
 
     func testWithoutATokenTheCloseIs4001MissingToken() throws {
         try check("without a token the connection opens, and closes with 4001 Missing token") { room in
-            let hint =
-                "nothing is said before the check; a browser can read the code only if the handshake succeeds"
             for path in ["/ws/auth", "/ws/auth?token=", "/ws/auth?room=lab", "/ws/protected/lab"] {
-                let eve = try connect(room, "Eve", to: path, hint)
-                try eve.expectClose(4001, reason: "Missing token", hint)
+                let eve = try connect(
+                    room, "Eve", to: path,
+                    "a page in a browser can read why it is not let in only if the handshake succeeds: throw the "
+                        + "exception in place of refusing")
+                try hinting(
+                    ifGot: "close", "no token or an empty one: throw missingToken, as Tokens.swift has it"
+                ) {
+                    try eve.expectClose(4001, reason: "Missing token", "nothing is sent before the check")
+                }
             }
             let ben = try connect(
                 room, "Ben", to: "/ws/auth", headers: ["Authorization": "Basic YmVuOnNlY3JldA=="])
@@ -54,13 +79,29 @@ final class Level06Tests: XCTestCase {
     func testWhatIsNoTokenIsInvalid() throws {
         try check("what is not three parts of base64url with JSON in them is Invalid token") { room in
             let good = token("7", room)
+            let four =
+                "here are four parts, one of them empty: there must be exactly three, and split() leaves out empty "
+                + "parts unless told not to"
             let tokens = [
-                Token("x"), Token("..."), Token("a.b.c"), Token("\(good)."), Token(".\(good)"),
-                Token(good.parts[0] + "." + good.parts[1]), good.replacing(part: 2, with: "!!!"),
-                signed("no JSON"), signed("[]"), Token(header: "HS256", claims: claims("7", room), key: key),
+                (Token("x"), "one part is no token"),
+                (Token("..."), "there are four parts, all of them empty"),
+                (Token("a.b.c"), "three letters are no token: whatever does not decode is invalid"),
+                (Token("\(good)."), four), (Token(".\(good)"), four),
+                (Token(good.parts[0] + "." + good.parts[1]), "the third part, the signature, is missing"),
+                (good.replacing(part: 2, with: "!!!"), "the third part is not base64url"),
+                (signed("no JSON"), "the claims of this token are signed, but they are no JSON"),
+                (signed("[]"), "the claims of this token are signed, but they are an empty list"),
+                (
+                    Token(header: "HS256", claims: claims("7", room), key: key),
+                    "the header of this token is no JSON"
+                ),
             ]
-            for token in tokens {
-                try expectInvalid(token, room, "whatever does not decode is Invalid token")
+            for (token, hint) in tokens {
+                try hinting(
+                    ifCrashed:
+                        "a token comes from a stranger and may be anything: count its parts before you take "
+                        + "one out, and do not unwrap with !"
+                ) { try expectInvalid(token, room, hint) }
             }
         }
     }
@@ -74,22 +115,29 @@ final class Level06Tests: XCTestCase {
             let forgeries: [(Token, String)] = [
                 (
                     good.replacing(part: 1, with: token("8", room).parts[1]),
-                    "the signature belongs to other claims"
+                    "Eve has changed the claims and kept the signature: that they can be decoded proves nothing; "
+                        + "compare the signature, and say nothing before"
                 ),
                 (
                     Token(claims: claims("7", room), key: "another key"),
                     "the token was signed with another key"
                 ),
-                (good.replacing(part: 2, with: ""), "a token without a signature proves nothing"),
+                (
+                    good.replacing(part: 2, with: ""),
+                    "the signature is empty: a comparison that ends with the shorter side finds no difference"
+                ),
                 (
                     good.replacing(part: 2, with: Token.base64URL(flipped)),
-                    "compare all bytes, to the last one"
+                    "only the last bit of the signature is wrong: compare all bytes, to the last one"
                 ),
                 (
                     good.replacing(part: 2, with: Token.base64URL(Array(code.prefix(3)))),
-                    "compare the lengths too"
+                    "these are only the first 3 bytes of the signature, which are soon guessed: compare the lengths too"
                 ),
-                (good.replacing(part: 2, with: Token.base64URL(code + [0])), "compare the lengths too"),
+                (
+                    good.replacing(part: 2, with: Token.base64URL(code + [0])),
+                    "the signature has a byte too many"
+                ),
             ]
             for (forgery, hint) in forgeries {
                 try expectInvalid(forgery, room, hint)
@@ -102,29 +150,38 @@ final class Level06Tests: XCTestCase {
             let none = Token(header: #"{"alg":"none"}"#, claims: claims("7", room), key: key)
             let hint = "the server decides what it accepts, not the token: alg must be HS256, exactly"
             for token in [none, none.replacing(part: 2, with: "")] {
-                try expectInvalid(token, room, hint)
+                try expectInvalid(token, room, #"the header of this token is {"alg":"none"}: "# + hint)
             }
             for header in [
                 #"{"alg":"HS512"}"#, #"{"alg":"hs256"}"#, #"{"typ":"JWT"}"#, #"{"alg":["HS256"]}"#,
             ] {
                 let token = Token(header: header, claims: claims("7", room), key: key)
-                try expectInvalid(token, room, hint)
+                try expectInvalid(token, room, "the header of this token is \(header): \(hint)")
             }
-            let critical = Token(
-                header: #"{"alg":"HS256","crit":["x"],"x":1}"#, claims: claims("7", room), key: key)
-            try expectInvalid(critical, room, "crit demands what this server does not understand")
+            let header = #"{"alg":"HS256","crit":["x"],"x":1}"#
+            try expectInvalid(
+                Token(header: header, claims: claims("7", room), key: key), room,
+                "the header of this token is \(header): crit lists what a reader must understand or else refuse"
+            )
         }
     }
 
     func testClaimsMustBeThereAndHaveTheirType() throws {
         try check("a token whose claims are missing or of another type is Invalid token") { room in
             let soon = JSONValue.number(room.clock.secondsSince1970 + 60)
-            let claims: [JSONValue] = [
-                ["sub": "7"], ["sub": "7", "exp": "tomorrow"], ["exp": soon], ["sub": 7, "exp": soon],
-                ["sub": "7", "exp": soon, "nbf": "today"], ["sub": "7", "exp": soon, "rooms": "lab"],
+            let claims: [(JSONValue, String)] = [
+                (["sub": "7"], "without exp it would be valid for ever"),
+                (["sub": "7", "exp": "tomorrow"], "exp must be a number"),
+                (["exp": soon], "there is no sub"), (["sub": 7, "exp": soon], "sub must be text"),
+                (["sub": "7", "exp": soon, "nbf": "today"], "nbf must be a number"),
+                (["sub": "7", "exp": soon, "rooms": "lab"], "rooms must be a list"),
             ]
-            for claims in claims {
-                try expectInvalid(signed(claims.text), room, "a key may sign nonsense: check what you read")
+            for (claims, why) in claims {
+                let signed = "the claims are \(claims.text), signed with the right key: \(why)"
+                try hinting(
+                    ifGot: #"close 4001 "Expired token""#,
+                    signed + "; expired is only what was valid once, and what cannot be read is invalid"
+                ) { try expectInvalid(self.signed(claims.text), room, signed) }
             }
         }
     }
@@ -133,15 +190,25 @@ final class Level06Tests: XCTestCase {
         try check("from exp on, by the application's clock, a token is Expired token") { room in
             let token = token("7", room, validFor: 60.5)
             let early = try connect(room, "Ana", to: "/ws/auth?token=\(token)")
-            try expectWelcome(early, "7", "the token is still valid: ask clock.secondsSince1970")
+            try expectWelcome(
+                early, "7", "the token is still valid: ask clock.secondsSince1970",
+                ifInvalid:
+                    "if other valid tokens are welcomed: the exp of this one has a fraction (.5), so read it "
+                    + "as Double")
             try room.advance(by: .seconds(60))
             let justInTime = try connect(room, "Ben", to: "/ws/auth?token=\(token)")
             try justInTime.expect(json: ["type": "welcome"], "exp may have a fraction: read it as Double")
             try room.advance(by: .milliseconds(500))
             for path in ["/ws/auth", "/ws/protected/lab"] {
                 let late = try connect(room, "Eve", to: "\(path)?token=\(token)")
-                try late.expectClose(
-                    4001, reason: "Expired token", "at exp itself the token is no longer valid")
+                try hinting(
+                    ifGot: #"close 4001 "Invalid token""#,
+                    "this token was valid half a second ago: Expired tells its owner that a new one will help"
+                ) {
+                    try late.expectClose(
+                        4001, reason: "Expired token",
+                        "exp is now: at exp itself and ever after the token is no longer valid")
+                }
             }
         }
     }
@@ -151,7 +218,13 @@ final class Level06Tests: XCTestCase {
             let token = token(
                 "7", room, validFor: 120, more: ["nbf": .number(room.clock.secondsSince1970 + 60)])
             let early = try connect(room, "Eve", to: "/ws/auth?token=\(token)")
-            try early.expectClose(4001, reason: "Invalid token", "nbf is \"not before\" (RFC 7519 §4.1.5)")
+            try hinting(
+                ifGot: #"close 4001 "Expired token""#, "too early is not too late: this one is Invalid"
+            ) {
+                try early.expectClose(
+                    4001, reason: "Invalid token",
+                    "the nbf of this token is a minute away, and means \"not before\" (RFC 7519 §4.1.5)")
+            }
             try room.advance(by: .seconds(60))
             let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token)")
             try ana.expect(json: ["type": "welcome", "user_id": "7"], "at nbf itself the token is valid")
@@ -182,7 +255,9 @@ final class Level06Tests: XCTestCase {
                 let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token)")
                 try ana.expect(
                     json: ["type": "welcome", "user_id": .string(sub)],
-                    "check the signature of the parts as they came; base64url has - and _ and no =")
+                    "this token is valid, though its JSON has spaces and other members. Sign the two parts as they "
+                        + "came, not JSON written anew; and base64url has - and _ for + and /, and lacks the ="
+                )
             }
         }
     }
@@ -192,15 +267,22 @@ final class Level06Tests: XCTestCase {
             let token = token("7", room, rooms: ["lab", "the office"])
             for path in ["/ws/protected/lab", "/ws/protected/the%20office"] {
                 let ana = try connect(room, "Ana", to: "\(path)?token=\(token)")
-                try expectWelcome(ana, "7")
+                try expectWelcome(
+                    ana, "7", #"the token's rooms are ["lab","the office"]: this one is among them"#)
             }
             for name in ["attic", "la", "Lab", "office", "lab,the%20office"] {
                 let ana = try connect(room, "Ana", to: "/ws/protected/\(name)?token=\(token)")
-                try ana.expectClose(
-                    4003, reason: "Access denied", "the room's whole name must be in the list")
+                try hinting(
+                    ifGot: "close 4001", "this client is known, and a new token will not help: that is 4003"
+                ) {
+                    try ana.expectClose(
+                        4003, reason: "Access denied",
+                        #"the token's rooms are ["lab","the office"]: the room's whole name must be one of them"#
+                    )
+                }
             }
             let ben = try connect(room, "Ben", to: "/ws/protected/lab?token=\(self.token("8", room))")
-            try ben.expectClose(4003, reason: "Access denied", "a token without rooms lists none")
+            try ben.expectClose(4003, reason: "Access denied", "this token has no rooms: it lists none")
         }
     }
 
@@ -214,7 +296,7 @@ final class Level06Tests: XCTestCase {
             }
             try room.advance(by: .seconds(1))
             let ana = try connect(room, "Ana", to: "/ws/auth?token=\(token)")
-            try ana.expectClose(4001, reason: "Expired token")
+            try ana.expectClose(4001, reason: "Expired token", "the log-in was an hour ago: exp is now")
         }
     }
 
@@ -238,17 +320,24 @@ final class Level06Tests: XCTestCase {
         _ room: Classroom, _ name: String, to path: String, headers: [String: String] = [:],
         _ hint: String = "the handshake succeeds in every case: throw the exception before accept()"
     ) throws -> Client {
-        try room.connect(name, to: path, headers: headers, hint)
+        try hinting(
+            ifGot: "HTTP status 500",
+            "any other error than a WebSocketException, such as one of JSONDecoder's, becomes status 500: catch it and "
+                + "throw invalidToken"
+        ) { try room.connect(name, to: path, headers: headers, hint) }
     }
 
     /// The client of a valid token is welcomed by its name.
-    private func expectWelcome(_ client: Client, _ user: String, _ hint: String = "") throws {
-        let notSeenAsValid =
-            "this token is valid: is the padding back, are - and _ translated, and do you sign the two parts as they "
-            + "came?"
-        try hinting(ifGot: #"close 4001 "Invalid token""#, notSeenAsValid) {
+    private func expectWelcome(
+        _ client: Client, _ user: String, _ hint: String = "",
+        ifInvalid: String =
+            "this token is valid: is the padding back, are - and _ translated, and do you sign the "
+            + "two parts as they came, with the dot between them?"
+    ) throws {
+        try hinting(ifGot: #"close 4001 "Invalid token""#, ifInvalid) {
             try hinting(
-                ifGot: #"close 4001 "Expired token""#, "ask the application's clock, not Date()"
+                ifGot: #"close 4001 "Expired token""#,
+                "the token is still valid: ask the application's clock, which the check moves, not Date()"
             ) {
                 try client.expect(json: ["type": "welcome", "user_id": .string(user)], hint)
             }
