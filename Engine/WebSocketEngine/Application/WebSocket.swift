@@ -165,22 +165,32 @@ extension WebSocket: AsyncSequence {
 
     /// The messages until the connection is over, whichever way; ``WebSocket/disconnect`` tells which.
     public struct AsyncIterator: AsyncIteratorProtocol {
-        let socket: WebSocket
+        @usableFromInline let socket: WebSocket
 
         public mutating func next() async throws -> Message? { try await next(isolation: nil) }
 
-        @inline(__always)
+        // Inlined into the handler's loop: a call would ask the runtime for the task's executor, for each message. That
+        // was a tenth of the server's time with 16 messages under way on each connection.
+        @inlinable @inline(__always)
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Message? {
-            if let message = socket.session.takeMessage() { return message }
-            do {
-                return try await socket.session.waitForMessage()
-            } catch is WebSocketDisconnect {
-                return nil
-            }
+            if let message = socket.takeMessage() { return message }
+            return try await socket.waitForMessage()
         }
     }
 
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(socket: self) }
+
+    /// The next message, if it is here already.
+    @usableFromInline func takeMessage() -> Message? { session.takeMessage() }
+
+    /// The next message, or nil when the connection is over.
+    @usableFromInline nonisolated(nonsending) func waitForMessage() async throws -> Message? {
+        do {
+            return try await session.waitForMessage()
+        } catch is WebSocketDisconnect {
+            return nil
+        }
+    }
 }
 
 extension WebSocket: Hashable {
