@@ -41,7 +41,9 @@ final class Level02Tests: XCTestCase {
                 try client.send("hi")
                 try client.expect("Echo: hi")
             }
-            try room.expectGet("/stats", json: stats(2, of: 2), "count connections, not messages")
+            try room.expectGet(
+                "/stats", json: stats(2, of: 2),
+                "a client is counted once, when it is accepted, and not again with each message")
         }
     }
 
@@ -53,7 +55,11 @@ final class Level02Tests: XCTestCase {
             try room.expectStats(stats(0, of: 1, last: 4001, "Lunch – à bientôt"), hint)
             let ben = try room.connect("Ben", to: "/ws")
             try ben.close(code: 1000)
-            try room.expectStats(stats(0, of: 2, last: 1000, ""), hint)
+            try hinting("last is still Anna's end: the latest end takes the place of the one before") {
+                try room.expectStats(stats(0, of: 2, last: 1000, ""), hint)
+            } when: { findings in
+                findings.contains { $0.hasPrefix("     got {\"active\":0,") && $0.contains("Lunch") }
+            }
             let carla = try room.connect("Carla", to: "/ws")
             try carla.close(code: 1001, reason: "Tab closed")
             try room.expectStats(stats(0, of: 3, last: 1001, "Tab closed"), hint)
@@ -79,7 +85,12 @@ final class Level02Tests: XCTestCase {
             try anna.send("hi")
             try anna.expect("Echo: hi")
             anna.drop()
-            try room.expectStats(stats(1, of: 2, last: 1006), hint)
+            try hinting(
+                ifBlocked: "once a connection is over, receive() throws at each call: "
+                    + "a loop that catches this and goes on never ends"
+            ) {
+                try room.expectStats(stats(1, of: 2, last: 1006), hint)
+            }
             ben.drop(reset: true)
             try room.expectStats(stats(0, of: 2, last: 1006), hint)
         }
@@ -93,7 +104,14 @@ final class Level02Tests: XCTestCase {
             try anna.send("quit")
             try anna.expect("Echo: one")
             try hinting(
-                ifGot: "close 1000", "the close needs its reason too: close(code:reason:)"
+                ifGot: [
+                    "close 1000": "the close needs its reason too: close(code:reason:)",
+                    "close 1011": "an error has left the handler: quit is no error, but an order to close",
+                    "close":
+                        "closed, but with another code: 1000 says that the conversation has served its purpose",
+                    "text \"Goodbye\"":
+                        "Goodbye is the reason inside the close; as a message of its own it closes nothing",
+                ]
             ) {
                 try anna.expectClose(1000, reason: "Goodbye", "quit is not echoed; the close is the answer")
             }
@@ -102,7 +120,8 @@ final class Level02Tests: XCTestCase {
             ) {
                 try room.expectStats(
                     stats(1, of: 2, last: 1000, "Goodbye"),
-                    "a close of the server's own ends a connection too",
+                    ifTooHigh:
+                        quitNotCounted,
                     ifTooLow: quitCountedTwice)
             } when: { findings in
                 findings.contains { $0.hasPrefix("     got ") && $0.contains("\"last\":null") }
@@ -123,7 +142,11 @@ final class Level02Tests: XCTestCase {
             try room.expectStats(stats(3, of: 5, last: 1006))
             try others[2].send("quit")
             try others[2].expectClose(1000)
-            try room.expectStats(stats(2, of: 5, last: 1000), ifTooLow: quitCountedTwice)
+            try room.expectStats(
+                stats(2, of: 5, last: 1000),
+                ifTooHigh:
+                    quitNotCounted,
+                ifTooLow: quitCountedTwice)
             try others[3].closeWithoutCode()
             try room.expectStats(stats(1, of: 5, last: 1005))
             // The server has had time for a second thought when it has answered this.
@@ -164,7 +187,10 @@ final class Level02Tests: XCTestCase {
             ben.drop(reset: true)
             try room.expectStats(
                 stats(1, of: 2, last: 1006),
-                "send() throws when the connection is over: what comes after the loop is not reached then")
+                "Ben has read nothing, so his handler waited in send(), which throws when the connection ends: "
+                    + "what comes after the loop is not reached then",
+                ifTooLow:
+                    "counted down twice: unless the catch throws the error on, the code after it runs too")
         }
     }
 
@@ -174,15 +200,14 @@ final class Level02Tests: XCTestCase {
             loops: 2
         ) { room in
             let crowd = try room.connectSimultaneously((1...100).map { ("Client \($0)", "/ws") })
-            try room.expectGet("/stats", json: stats(100, of: 100))
+            let hint = "nothing may come between reading a number and writing it: no await in the middle"
+            try room.expectGet("/stats", json: stats(100, of: 100), hint)
             try room.simultaneously {
                 for (number, client) in crowd.enumerated() where number >= 10 {
                     if number % 2 == 0 { client.drop() } else { try client.send("quit") }
                 }
             }
-            try room.expectGet(
-                "/stats", json: ["active": 10, "total": 100],
-                "nothing may come between reading a number and writing it: no await in the middle")
+            try room.expectGet("/stats", json: ["active": 10, "total": 100], hint)
         }
     }
 }
@@ -198,28 +223,48 @@ private func stats(_ active: Int, of total: Int, last code: Int, _ reason: Strin
     return ["active": .number(Double(active)), "total": .number(Double(total)), "last": .object(last)]
 }
 
+private let quitNotCounted =
+    "a close of the server's own ends a connection too: it is counted down as any other"
+
 private let quitCountedTwice =
     "counted down twice: after close() the conversation ends as after any other end, and is counted down there"
 
 extension Classroom {
-    /// What `GET /stats` must answer after an end. A number of open connections that is too low has its own cause.
+    /// What `GET /stats` must answer after an end. Each number that is wrong has causes of its own.
     fileprivate func expectStats(
         _ wanted: JSONValue, _ hint: String = "",
-        ifTooLow hintIfTooLow: String =
-            "counted down twice: after counting down in the catch, throw the error on"
+        ifTooHigh: String = "the end is in last, but active is who is here now: it must be counted down too",
+        ifTooLow: String =
+            "counted down twice: let every way out lead through one place, and count down there"
     ) throws {
-        try hinting(hintIfTooLow) {
-            _ = try expectGet("/stats", json: wanted, hint)
-        } when: { findings in
-            guard let got = findings.first(where: { $0.hasPrefix("     got ") }).flatMap(active(in:)),
-                let expected = active(in: wanted.text)
-            else { return false }
-            return got < expected
+        do {
+            try expectGet("/stats", json: wanted, hint)
+        } catch let failure as Failure {
+            let got = failure.findings.first { $0.hasPrefix("     got {") }
+            guard let got = got.flatMap({ JSONValue(text: String($0.dropFirst(9))) }),
+                let closer = closerHint(wanted: wanted, got: got, ifTooHigh, ifTooLow)
+            else { throw failure }
+            try hinting(closer) {
+                throw failure
+            } when: { _ in
+                true
+            }
         }
     }
-}
 
-/// The number behind `"active":` in an answer.
-private func active(in text: String) -> Int? {
-    text.firstMatch(of: /"active":(-?\d+)/).flatMap { Int($0.1) }
+    private func closerHint(
+        wanted: JSONValue, got: JSONValue, _ ifTooHigh: String, _ ifTooLow: String
+    ) -> String? {
+        guard let active = got["active"]?.int, let total = got["total"]?.int, let last = wanted["last"],
+            let wantedActive = wanted["active"]?.int, let wantedTotal = wanted["total"]?.int
+        else { return nil }
+        if total < wantedTotal { return "total is how many have ever come: nobody's end makes it smaller" }
+        if active < wantedActive { return ifTooLow }
+        let isNoted = got["last"]?.contains(last) ?? false
+        if active > wantedActive { return isNoted && total == wantedTotal && last != .null ? ifTooHigh : nil }
+        if !isNoted, last["code"] == 1006, got["last"] != .null {
+            return "the end was noticed, but it has another code: take the code of socket.disconnect as it is"
+        }
+        return nil
+    }
 }

@@ -9,12 +9,18 @@ final class Level05Tests: XCTestCase {
             let ana = try room.connect("Ana", to: "/ws/json")
             for channel in ["news", "", "Wetter \"heute\" ☀️"] {
                 try ana.send(json: ["action": "subscribe", "channel": .string(channel)])
-                try ana.expect(
-                    json: ["type": "subscribed", "channel": .string(channel)],
-                    channel.isEmpty
-                        ? "a channel may have any name, the empty one too"
-                        : "decode the keys action and channel as they stand side by side; answer with type and channel"
-                )
+                try hinting(
+                    ifGot: [
+                        "{\"type\":\"subscribed\"}": "say to which channel: a client may subscribe to several"
+                    ]
+                ) {
+                    try ana.expect(
+                        json: ["type": "subscribed", "channel": .string(channel)],
+                        channel.isEmpty
+                            ? "a channel may have any name, the empty one too"
+                            : "action and channel are two keys side by side; the decoding that Swift writes for an "
+                                + "enum by itself expects another format")
+                }
             }
             try ana.send(json: ["action": "subscribe", "channel": "news", "message": "not needed", "id": 8])
             try ana.expect(
@@ -30,7 +36,10 @@ final class Level05Tests: XCTestCase {
             let cem = try room.connect("Cem", to: "/ws/json")
             let texts = ["one", "", "\"three\"\n👩‍👩‍👧"]
             for text in texts { try cem.send(json: message("news", text)) }
-            try cem.pingPong("sending needs no subscription, and without one the sender hears nothing")
+            try hintingIfError("Cem is told of a fault, but sending needs no subscription") {
+                try cem.pingPong(
+                    "a message goes to who is subscribed to its channel, and Cem, who sends it, is not")
+            }
             for client in [ana, ben] {
                 for text in texts {
                     try client.expect(json: delivery("news", text), "to every subscriber, unchanged")
@@ -50,7 +59,10 @@ final class Level05Tests: XCTestCase {
             let ana = try room.subscriber("Ana", to: "news")
             let ben = try room.subscriber("Ben", to: "sport")
             try ana.send(json: message("weather", "nobody listens"))
-            try ana.pingPong("a channel without subscribers: nobody hears it, and that is no error")
+            try hintingIfError("a channel without subscribers: nobody hears it, and that is no error") {
+                try ana.pingPong(
+                    "Ana is subscribed to news alone: send to the subscribers of this very channel")
+            }
             try ana.send(json: message("news", "for news"))
             try ana.expect(json: delivery("news", "for news"))
             try ben.pingPong("who is subscribed to another channel hears nothing of this one")
@@ -62,7 +74,8 @@ final class Level05Tests: XCTestCase {
             }
             try ana.send(json: message("news", "news still"))
             try ana.expect(
-                json: delivery("news", "news still"), "a second channel does not replace the first")
+                json: delivery("news", "news still"),
+                "subscribing to sport must not end her subscription to news")
         }
     }
 
@@ -70,13 +83,15 @@ final class Level05Tests: XCTestCase {
         try grade(JSONProtocol.self, "who subscribes twice gets two confirmations, and each message once") {
             room in
             let ana = try room.subscriber("Ana", to: "news")
-            try ana.subscribe(to: "news", "a second subscription is confirmed like the first")
+            try ana.subscribe(
+                to: "news", "who asks for what is so already makes no mistake: confirm it like the first time"
+            )
             try ana.send(json: message("news", "hi"))
             try ana.expect(json: delivery("news", "hi"))
             try ana.pingPong("remember who is subscribed, not how often: a set knows no doubles")
             try ana.unsubscribe(from: "news")
             try ana.send(json: message("news", "bye"))
-            try ana.pingPong("one unsubscribe is enough, however often one has subscribed")
+            try ana.pingPong("subscribed or not is all there is to remember: one unsubscribe is enough")
         }
     }
 
@@ -89,13 +104,16 @@ final class Level05Tests: XCTestCase {
             let ben = try room.subscriber("Ben", to: "news")
             try ana.subscribe(to: "sport")
             try ana.unsubscribe(from: "news")
-            try ana.unsubscribe(from: "news", "without a subscription it is confirmed all the same")
+            try ana.unsubscribe(
+                from: "news", "who asks for what is so already makes no mistake: confirm it all the same")
             try ana.unsubscribe(from: "never heard of")
             try ben.send(json: message("news", "after"))
-            try ben.expect(json: delivery("news", "after"), "the others stay subscribed")
-            try ana.pingPong("after `unsubscribed` nothing more comes from the channel")
+            try ben.expect(
+                json: delivery("news", "after"), "Ana has left the channel, and Ben has not: the others stay")
+            try ana.pingPong("`unsubscribed` was said, but the channel still has her as a subscriber")
             try ben.send(json: message("sport", "goal"))
-            try ana.expect(json: delivery("sport", "goal"), "her other channels stay")
+            try ana.expect(
+                json: delivery("sport", "goal"), "she has left news, not sport: her other subscriptions stay")
         }
     }
 
@@ -105,7 +123,12 @@ final class Level05Tests: XCTestCase {
         ) {
             room in
             let ana = try room.connect("Ana", to: "/ws/json")
-            try ana.pingPong()
+            try hintingIfError(
+                "a ping needs nothing but its action: decode what this action needs, and no more"
+            ) {
+                try ana.pingPong(
+                    "this ping is a JSON text, and so is its pong; frames of these names are the engine's")
+            }
             try ana.send(json: ["action": "ping", "id": 7, "note": ["nested": [true, nil]]])
             try ana.expect(
                 json: ["type": "pong"], "a ping needs nothing but its action; pass over other keys")
@@ -125,8 +148,10 @@ final class Level05Tests: XCTestCase {
             ] {
                 try ana.send(text)
                 try ana.expectError(
-                    field: nil, "if the coding path is empty, no key is at fault",
-                    unanswered: "catch the DecodingError inside the loop, answer with an error, and go on")
+                    field: nil,
+                    "here is no object with keys: the coding path is empty, and no key is at fault",
+                    unanswered:
+                        "only the ping was answered: what cannot be read is answered too, with an error")
             }
         }
     }
@@ -139,7 +164,12 @@ final class Level05Tests: XCTestCase {
             for action in ["shout", "", "Ping", "subscribed"] {
                 try ana.send(json: ["action": .string(action), "channel": "news", "message": "hi"])
                 try ana.expectError(
-                    field: "action", "say that the action is wrong; actions are compared exactly")
+                    field: "action",
+                    "this is good JSON; only its action is at fault, as the coding path says",
+                    unanswered: action == "Ping"
+                        ? "actions are compared exactly: Ping is not ping"
+                        : "an unknown action is neither passed over nor taken for another: answer with an error"
+                )
             }
             try ben.pingPong("an error is told to the one who made it, and to nobody else")
         }
@@ -157,7 +187,8 @@ final class Level05Tests: XCTestCase {
             for (command, field) in faulty {
                 try ana.send(json: command)
                 try ana.expectError(
-                    field: field, "DecodingError.keyNotFound knows which key is missing",
+                    field: field,
+                    "the coding path does not name a key that is missing, but keyNotFound carries it",
                     unanswered: "this command lacks a key: `decode` throws, `decodeIfPresent` does not")
             }
             try room.expectGet("/channels", json: [], "a faulty command changes nothing")
@@ -178,7 +209,10 @@ final class Level05Tests: XCTestCase {
             ]
             for (command, field) in faulty {
                 try ana.send(json: command)
-                try ana.expectError(field: field, "the codingPath of a DecodingError says which key is wrong")
+                try ana.expectError(
+                    field: field, "the codingPath of a DecodingError says which key is wrong",
+                    unanswered:
+                        "the value of \(field) is no string: neither a number nor null may pass for one")
             }
             try room.expectGet("/channels", json: [], "a faulty command changes nothing")
         }
@@ -190,7 +224,11 @@ final class Level05Tests: XCTestCase {
             let ana = try room.connect("Ana", to: "/ws/json")
             for bytes in [[0x00, 0xFF], Array("{\"action\":\"ping\"}".utf8), []] {
                 try ana.send(bytes)
-                try ana.expectError(field: nil, "look at the kind of the message before you decode it")
+                try ana.expectError(
+                    field: nil, "look at the kind of the message before you decode it",
+                    unanswered: bytes.first == UInt8(ascii: "{")
+                        ? "these bytes spell a command, but binary is none: look at the kind of the message first"
+                        : "only the ping was answered: binary is answered too, with an error")
             }
         }
     }
@@ -228,8 +266,16 @@ final class Level05Tests: XCTestCase {
             let wanted: [JSONValue] = ["art", "cars", "food", "jobs", "law", "music", "news", "sport"].map {
                 ["name": .string($0), "subscribers": $0 == "news" || $0 == "music" ? 2 : 1]
             }
-            try room.expectGet(
-                "/channels", json: .array(wanted), "by name, and only channels with subscribers")
+            try hinting(
+                ifGotWith: [
+                    "\"silent\"": "sending opens no channel: silent has never had a subscriber",
+                    "\"gone\"": "the last subscriber of gone has left, and so the channel is gone",
+                ]
+            ) {
+                try room.expectGet(
+                    "/channels", json: .array(wanted),
+                    "sort by name: the order of a dictionary means nothing")
+            }
         }
     }
 }
@@ -240,6 +286,11 @@ private func message(_ channel: String, _ text: String) -> JSONValue {
 
 private func delivery(_ channel: String, _ text: String) -> JSONValue {
     ["type": "message", "channel": .string(channel), "message": .string(text)]
+}
+
+/// What was answered with an error has been taken for a fault, which is a mistake of its own.
+private func hintingIfError(_ hint: String, _ part: () throws -> Void) throws {
+    try hinting(ifGotWith: [#""type":"error""#: hint], part)
 }
 
 extension Classroom {
@@ -273,7 +324,14 @@ extension Client {
     fileprivate func expectError(field: String?, _ hint: String, unanswered: String? = nil) throws {
         // Sent first, so that silence shows at once: the pong would come instead of the error.
         try send(json: ["action": "ping"])
-        let got = try expect(json: ["type": "error"], unanswered ?? hint)
+        let got = try hinting(
+            ifGot: [
+                "close 1011": "catch the DecodingError inside the loop, answer with an error, and go on",
+                "close": "a mistake must not cost a client its connection: answer with an error, and go on",
+            ]
+        ) {
+            try expect(json: ["type": "error"], unanswered ?? hint)
+        }
         let named = got["field"] ?? .null
         if named != (field.map { .string($0) } ?? .null) {
             throw wrong(
@@ -283,8 +341,11 @@ extension Client {
         else {
             let wanted = field.map { "a message that contains the word \($0)" } ?? "a message that says why"
             throw wrong(
-                expected: wanted, got: got.text, field == nil ? hint : "WHY must contain the key's name")
+                expected: wanted, got: got.text,
+                field == nil ? hint : "the text is for people: it must tell them which key it is")
         }
-        try expect(json: ["type": "pong"], "one error, and then the connection goes on")
+        try expect(
+            json: ["type": "pong"],
+            "after one error the connection goes on: closed, the client would lose its subscriptions too")
     }
 }

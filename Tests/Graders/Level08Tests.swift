@@ -24,9 +24,17 @@ final class Level08Tests: XCTestCase {
             let texts = ["hello", " two  spaces ", "", "日本語 👩‍👩‍👧\n\"quoted\"", "last"]
             for text in texts { try ana.send(text) }
             let hint = "every text is for all, the sender too, and unchanged"
-            for text in texts { try bob.expect(json: .message(text, from: "ana"), hint) }
+            let hints = [
+                "": "an empty text is a message too",
+                " two  spaces ": "spaces belong to the message, also at its ends",
+            ]
+            for text in texts { try bob.expect(json: .message(text, from: "ana"), hints[text] ?? hint) }
             try bob.send("hi ana")
-            for text in texts { try ana.expect(json: .message(text, from: "ana"), hint) }
+            try hinting(ifGotWith: [
+                "hi ana": "the sender too sees a message when it comes back from the server"
+            ]) {
+                for text in texts { try ana.expect(json: .message(text, from: "ana"), hint) }
+            }
             try expect([bob, ana], .message("hi ana", from: "bob"), hint)
         }
     }
@@ -36,13 +44,19 @@ final class Level08Tests: XCTestCase {
             room in
             let ana = try enter(room, "ana")
             let bob = try enter(room, "bob", meeting: ana)
+            let slash = "the only command is /pm: a text that begins with another slash is for all"
+            let hints = [
+                "/pmx bob hi":
+                    "/pmx begins with /pm, but is another word: compare all that stands before the space",
+                " /pm bob hi": "a text that begins with a space is no command; see omittingEmptySubsequences",
+                "/help": slash, "/": slash,
+            ]
             for text in ["/pmx bob hi", "/help", "pm bob hi", "hi /pm bob hi", " /pm bob hi", "/"] {
                 try ana.send(text)
                 try expect(
                     [ana, bob], .message(text, from: "ana"),
-                    text.hasPrefix(" ")
-                        ? "a text that begins with a space is no command; see omittingEmptySubsequences"
-                        : "this text is for all, as any other")
+                    hints[text]
+                        ?? "a command stands at the very beginning; this text is for all, as any other")
             }
         }
     }
@@ -54,8 +68,20 @@ final class Level08Tests: XCTestCase {
             let cy = try enter(room, "cy", meeting: ana, bob)
             for text in ["/pm bob hi", "for all"] { try ana.send(text) }
             try hintingIfPublic {
-                try bob.expect(json: .pm("hi", from: "ana", to: "bob"), "the recipient gets it")
-                try ana.expect(json: .pm("hi", from: "ana", to: "bob"), "the sender gets a copy")
+                try hinting(
+                    ifGotWith: [
+                        #""type":"pm""#:
+                            "the event says from whom and to whom; a copy tells its sender nothing else"
+                    ]
+                ) {
+                    try bob.expect(
+                        json: .pm("hi", from: "ana", to: "bob"),
+                        "the recipient got nothing: the handler's own socket is the sender's; look up the other one"
+                    )
+                }
+                try ana.expect(
+                    json: .pm("hi", from: "ana", to: "bob"),
+                    "the sender gets a copy, as of every message: a client shows what comes from the server")
             }
             // Had cy heard the private message, it would have come before this one.
             let hint = "a private message goes to two sockets, once to each; cy is neither"
@@ -77,9 +103,13 @@ final class Level08Tests: XCTestCase {
             ] {
                 try ana.send("/pm bob \(text)")
                 try ana.send("after")
-                try expect(
-                    [ana, bob], .pm(text, from: "ana", to: "bob"),
-                    "cut the text at its first two spaces only, and leave the rest as it is")
+                let hint = "cut the text at its first two spaces only, and leave the rest as it is"
+                let hints = [
+                    "two\nlines":
+                        "a message may have line breaks, and they stay; a dot in a regular expression fits none",
+                    "  two in front": "one space ends the name: all that follow belong to the message",
+                ]
+                try expect([ana, bob], .pm(text, from: "ana", to: "bob"), hints[text] ?? hint)
                 try expect([ana, bob], .message("after", from: "ana"))
             }
         }
@@ -108,10 +138,22 @@ final class Level08Tests: XCTestCase {
                 try ana.send("/pm \(name) are you there?")
                 try ana.send("after")
                 let error = try hintingIfClosed {
-                    try ana.expect(json: ["type": "error"], "answer with an event of type error")
+                    try hinting(
+                        ifGotWith: [
+                            #""type":"pm""#:
+                                "the copy says that it was sent, but there is nobody to get it: look first"
+                        ]
+                    ) {
+                        try ana.expect(
+                            json: ["type": "error"],
+                            "who hears nothing believes that the message arrived: answer with an event of type error"
+                        )
+                    }
                 }
                 guard error["message"]?.string?.contains(name) == true else {
-                    throw room.wrong("the error's message does not contain the name \(name)")
+                    throw ana.wrong(
+                        expected: "a message that contains the name \(name)", got: error.text,
+                        "whoever has written to many must see which name was wrong")
                 }
                 try expect(
                     [ana, bob], .message("after", from: "ana"), "nobody but the sender gets the error")
@@ -129,14 +171,24 @@ final class Level08Tests: XCTestCase {
             let bob = try enter(room, "bob", meeting: ana)
             let hints = [
                 "/pm  bob hi":
-                    "two spaces after /pm: the name between them is empty; see omittingEmptySubsequences"
+                    "two spaces after /pm: the name between them is empty; see omittingEmptySubsequences",
+                "/pm bob ": "nothing follows the space after the name: a part may be there and be empty",
             ]
             for text in ["/pm", "/pm ", "/pm bob", "/pm bob ", "/pm  bob hi", "/pm  "] {
                 try ana.send(text)
                 try ana.send("after")
                 let error = try hintingIfClosed {
-                    try ana.expect(
-                        json: ["type": "error"], hints[text] ?? "\"\(text)\" lacks a name or a message")
+                    try hintingIfPublic(
+                        "meant for one, and told to all: a /pm that lacks something is an error"
+                    ) {
+                        try hinting(
+                            ifCrashed: "a text may have fewer parts than you ask for: count them first"
+                        ) {
+                            try ana.expect(
+                                json: ["type": "error"],
+                                hints[text] ?? "\"\(text)\" lacks a name or a message")
+                        }
+                    }
                 }
                 if error["message"]?.string == nil { throw room.wrong("the error has no message") }
                 try expect(
@@ -150,7 +202,11 @@ final class Level08Tests: XCTestCase {
             let ana = try enter(room, "ana")
             let bob = try enter(room, "bob", meeting: ana)
             try ana.send(Array("/pm bob hi".utf8))
-            try fence(by: ana, for: [ana, bob], "take .text from the messages and pass over .binary")
+            try hinting(
+                ifGot: "close", "receiveText() throws when the message is binary, and that ends the loop"
+            ) {
+                try fence(by: ana, for: [ana, bob], "take .text from the messages and pass over .binary")
+            }
         }
     }
 
@@ -159,12 +215,36 @@ final class Level08Tests: XCTestCase {
             let ana = try enter(room, "ana")
             let bob = try enter(room, "bob", meeting: ana)
             for name in ["Eve", "Mallory", "Trudy"] {
-                let thief = try room.connect(name, to: "/ws/chat/ana")
-                try thief.expectClose(4009, reason: "Username taken", "whoever was refused has not joined")
+                let thief = try room.connect(
+                    name, to: "/ws/chat/ana",
+                    "accept first: a page can read the code of a close, but not why a handshake was refused")
+                try hinting(
+                    ifGot: [
+                        "close 1000":
+                            "a handler that returns is closed with 1000, as if all were well: throw instead",
+                        "close":
+                            "the client's program goes by the code: it must be the one that means a taken name",
+                    ]
+                ) {
+                    try thief.expectClose(
+                        4009, reason: "Username taken",
+                        name == "Eve"
+                            ? "the name had a holder, and a second client got it: look before you store"
+                            : "the refusal before freed the name: who was refused has not joined, and must not leave"
+                    )
+                }
             }
             try bob.send("/pm ana still you?")
-            try expect(
-                [ana, bob], .pm("still you?", from: "bob", to: "ana"), "the first who took a name keeps it")
+            try hinting(
+                ifGotWith: [
+                    "ana joined": "those who were refused have been announced: find out first, and then tell",
+                    "ana left": "those who were refused have not joined, and so they cannot leave",
+                ]
+            ) {
+                try expect(
+                    [ana, bob], .pm("still you?", from: "bob", to: "ana"),
+                    "the first who took a name keeps it")
+            }
             try fence(by: ana, for: [ana, bob], "whoever was refused has neither joined nor left")
         }
     }
@@ -237,7 +317,9 @@ final class Level08Tests: XCTestCase {
                 }
             }
             bob.drop(reset: true)
-            let hint = "sendJSON throws when the connection is over: leave in the catch as well"
+            let hint =
+                "bob has read nothing, so his handler waited in sendJSON, which throws when the connection is over: "
+                + "leave in the catch as well"
             if !hasLeft { try ana.expect(json: .system("bob left"), hint) }
             try hinting(ifGot: "close 4009", hint) { _ = try enter(room, "bob", meeting: ana) }
         }
@@ -246,7 +328,14 @@ final class Level08Tests: XCTestCase {
     func testNamesAreDecodedAndKeptAsTheyAre() throws {
         try grade(PrivateMessages.self, "names are any text; upper and lower case make different names") {
             room in
-            let zoe = try enter(room, "Zoë", at: "Zo%C3%AB")
+            let zoe = try hinting(
+                ifGotWith: [
+                    "%C3%AB": "the address is percent-encoded; in socket.parameters the name is decoded",
+                    "zoë joined": "a name stays as it is: upper and lower case make a difference",
+                ]
+            ) {
+                try enter(room, "Zoë", at: "Zo%C3%AB")
+            }
             let small = try enter(room, "zoë", at: "zo%C3%AB", meeting: zoe)
             let slash = try enter(room, "a/b:c", at: "a%2Fb:c", meeting: zoe, small)
             try slash.send("/pm Zoë hi")
@@ -280,22 +369,24 @@ final class Level08Tests: XCTestCase {
 
     /// A mistake that ends the conversation has a cause of its own.
     private func hintingIfClosed<Result>(_ part: () throws -> Result) throws -> Result {
-        try hinting(
+        let hint =
             "a mistake must not end the conversation: catch the Complaint inside the loop, around one text"
-        ) {
-            try part()
-        } when: { findings in
-            findings.contains { $0.hasPrefix("     got close") || $0.hasPrefix("     got a close") }
-        }
+        return try hinting(
+            ifGot: [
+                "close 1006": hint, "close 1011": hint, "close 1000": hint, "a close": hint,
+                "close": "a mistake in a message is answered, not closed: the conversation goes on",
+            ], part)
     }
 
     /// What was sent to all as it came has not been read as a command.
-    private func hintingIfPublic(_ part: () throws -> Void) throws {
-        try hinting("the text went to all: is Command.parse used?") {
+    private func hintingIfPublic<Result>(
+        _ hint: String = "the text went to all: is Command.parse used?", _ part: () throws -> Result
+    ) throws -> Result {
+        try hinting(hint) {
             try part()
         } when: { findings in
             findings.contains {
-                $0.hasPrefix("     got ") && $0.contains(#""message":"/pm "#)
+                $0.hasPrefix("     got ") && $0.contains(#""message":"/pm"#)
                     && $0.contains(#""type":"message""#)
             }
         }
