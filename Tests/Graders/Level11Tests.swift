@@ -8,10 +8,19 @@ import XCTest
 final class Level11Tests: XCTestCase {
     func testAJoinerGetsTheListFirst() throws {
         try grade(Presence.self, "a joiner is sent the list first, with its own user in it") { room in
-            let hint = "list the device first, then make the list and send it, before anything else"
+            let hint = "\(Self.joinerFirst), before anything else"
             let ana = try room.connect("ana", to: path("tea", "ana"))
-            try ana.expect(json: .presence("tea", "ana"), hint)
-            try fence(by: ana, for: [ana], "a list is sent once for each change")
+            try hinting(
+                ifGotWith: [
+                    #""users":[]"#:
+                        "the list was made before the device was on it: first the change, then the list"
+                ]
+            ) {
+                try ana.expect(json: .presence("tea", "ana"), hint)
+            }
+            try fence(
+                by: ana, for: [ana],
+                "the joiner is one of all devices in the room: it has had its list already")
             let ben = try room.connect("ben", to: path("tea", "ben"))
             try ben.expect(json: .presence("tea", "ana", "ben"), hint)
             try fence(by: ben, for: [ben], "a list is sent once for each change")
@@ -37,7 +46,7 @@ final class Level11Tests: XCTestCase {
             for name in ["ida", "ana", "Zoë", "hal", "Émile", "cem", "10", "9", "gus"] {
                 users = (users + [name]).sorted()
                 _ = try hinting(
-                    "sorted as `sorted()` does: capitals come first",
+                    "these are the right users in another order: sort them as `sorted()` does, capitals first",
                     { try join(room, "tea", name, users: users, telling: ben) },
                     when: { [users] findings in
                         findings.compactMap { JSONValue(text: $0.replacing("     got ", with: ""))?["users"] }
@@ -83,7 +92,15 @@ final class Level11Tests: XCTestCase {
             let hint =
                 "the users are the same as before: only the new device needs the list, which names ana once"
             let laptop = try room.connect("ana's laptop", to: path("tea", "ana"))
-            try laptop.expect(json: .presence("tea", "ana", "ben"), hint)
+            try hinting(
+                ifGot: [
+                    "close": "a name that is here already is not taken: the same user has one more device",
+                    #"{"room":"tea","type":"presence","users":["ana","ana","#:
+                        "the list names users, not devices: ana is on it once",
+                ]
+            ) {
+                try laptop.expect(json: .presence("tea", "ana", "ben"), hint)
+            }
             let tablet = try room.connect("ana's tablet", to: path("tea", "ana"))
             try tablet.expect(json: .presence("tea", "ana", "ben"), hint)
             try fence(by: ben, for: [ben, phone, laptop, tablet], hint)
@@ -121,14 +138,24 @@ final class Level11Tests: XCTestCase {
         try grade(Presence.self, "a user who was gone and comes back is told as any other") { room in
             let ben = try join(room, "tea", "ben", users: ["ben"])
             for _ in 1...3 {
-                let ana = try join(room, "tea", "ana", users: ["ana", "ben"], telling: ben)
+                let ana = try hinting(
+                    "ana had gone, and is news again: does a user count as online who has no device left?"
+                ) {
+                    try join(room, "tea", "ana", users: ["ana", "ben"], telling: ben)
+                } when: {
+                    $0.contains { $0.hasPrefix("ben waited") }
+                }
                 try fence(by: ana, for: [ana, ben])
                 try ana.close()
                 try ben.expect(json: .presence("tea", "ben"), "the last device is gone, and ana with it")
             }
             try ben.close()
             try room.expectGet("/rooms/tea", json: [], "nobody is here")
-            try join(room, "tea", "cem", users: ["cem"])
+            try hinting(
+                ifGot: "close", "an empty room is as if it had never been: it opens for the next who comes"
+            ) {
+                try join(room, "tea", "cem", users: ["cem"])
+            }
         }
     }
 
@@ -137,12 +164,27 @@ final class Level11Tests: XCTestCase {
             room in
             let phone = try join(room, "tea", "ana", as: "ana's phone", users: ["ana"])
             let laptop = try join(room, "tea", "ana", as: "ana's laptop", users: ["ana"])
-            let ben = try join(room, "tea", "ben", users: ["ana", "ben"], telling: phone, laptop)
+            let ben = try hinting(
+                "both of ana's devices are told: the second is kept beside the first, and not in its place"
+            ) {
+                try join(room, "tea", "ben", users: ["ana", "ben"], telling: phone, laptop)
+            } when: {
+                $0.contains { $0.hasPrefix("ana's") && $0.contains("but nothing came") }
+            }
+            var before = "nothing"
             for text in ["one", "", "\"two\"\n日本語", "four"] {
                 try phone.send(text)
-                try expect(
-                    [phone, laptop, ben], .message(text, "tea", "ana"),
-                    "every device in the room gets every text, the sender's own, too")
+                try hinting(
+                    ifGot: JSONValue.message(before, "tea", "ana").text,
+                    "this text has come before: sent once, it arrives once, however many devices its sender has"
+                ) {
+                    try expect(
+                        [phone, laptop, ben], .message(text, "tea", "ana"),
+                        text.isEmpty
+                            ? "an empty text is a text too"
+                            : "every device in the room gets every text, the sender's own, too")
+                }
+                before = text
             }
             try phone.close()
             try laptop.send("five")
@@ -189,11 +231,26 @@ final class Level11Tests: XCTestCase {
         try grade(Presence.self, "names are any text, percent-decoded once; Ana and ana are two users") {
             room in
             let name = "café / 1%41"
-            let ana = try join(room, name, "ana", users: ["ana"])
-            let big = try join(room, name, "Ana", users: ["Ana", "ana"], telling: ana)
+            let ana = try hinting(
+                ifGotWith: [
+                    "%C3%A9": "the path is percent-encoded; socket.parameters holds the names decoded",
+                    "1A": "this has been decoded twice: socket.parameters holds the names decoded already",
+                ]
+            ) {
+                try join(room, name, "ana", users: ["ana"])
+            }
+            let big = try hinting(ifGotWith: [
+                #""users":["ana"]"#: "names stay as they are: Ana and ana are two users"
+            ]) {
+                try join(room, name, "Ana", users: ["Ana", "ana"], telling: ana)
+            }
             let quoted = "\"o\\'\n日本"
-            let odd = try join(
-                room, name, quoted, as: "odd", users: [quoted, "Ana", "ana"].sorted(), telling: ana, big)
+            let odd = try hinting(
+                ifGot: "text", "this is not JSON: names may contain quotation marks; let an encoder write it"
+            ) {
+                try join(
+                    room, name, quoted, as: "odd", users: [quoted, "Ana", "ana"].sorted(), telling: ana, big)
+            }
             try fence(by: odd, for: [ana, big, odd])
             try room.expectGet(
                 "/rooms/" + encoded(name),
@@ -263,7 +320,8 @@ final class Level11Tests: XCTestCase {
 
     func testADeviceComesAsTheOtherGoes() throws {
         try grade(Presence.self, "who changes devices in one moment is online afterwards") { room in
-            let hint = "look at the devices that are there now, not at what was so a moment ago"
+            let hint =
+                "ask who is there and change it in one step, without an await: the other device goes in between"
             let ben = try join(room, "tea", "ben", users: ["ben"])
             var device = try join(room, "tea", "ana", as: "ana 0", users: ["ana", "ben"], telling: ben)
             for number in 1...10 {
@@ -300,8 +358,11 @@ final class Level11Tests: XCTestCase {
         ) { room in
             let ben = try join(room, "tea", "ben", users: ["ben"])
             for _ in 1...3 { try room.vanish("eve", at: path("tea", "eve")) }
-            try room.expectGet("/rooms/tea", json: attendance(("ben", 1)), "accept() first, then join")
-            try fence(by: ben, for: [ben], "accept() first, then join")
+            try room.expectGet(
+                "/rooms/tea", json: attendance(("ben", 1)),
+                "nobody is here before accept() has returned: accept first, then join")
+            try fence(
+                by: ben, for: [ben], "nobody is here before accept() has returned: accept first, then join")
         }
     }
 
@@ -309,6 +370,17 @@ final class Level11Tests: XCTestCase {
 
     private static let tooEarly =
         "first take the device off, then make the list: it still names the one who left; and when the user's last device is gone, take the user off: a key with an empty set is still a key"
+
+    private static let joinerFirst =
+        "a joiner knows nothing yet: accept it, list its device, and then make the list and send it"
+
+    /// The lists tell all there is to tell.
+    private func hintingIfNotice<Result>(_ part: () throws -> Result) throws -> Result {
+        try hinting(
+            ifGotWith: [
+                #""type":"system""#: "there are no notices here: the lists say who has come and gone"
+            ], part)
+    }
 
     /// Connects a device, and takes the list that it and these others must be sent.
     @discardableResult
@@ -318,10 +390,20 @@ final class Level11Tests: XCTestCase {
     ) throws -> Client {
         let newcomer = try room.connect(client ?? user, to: path(name, user))
         let list = JSONValue.presence(name, users)
-        try newcomer.expect(
-            json: list, "a joiner is sent the list first, with its own user in it, sorted")
-        for other in others {
-            try other.expect(json: list, "the user is new: all others are sent the list, too")
+        let old = JSONValue.presence(name, users.filter { $0 != user })
+        try hintingIfNotice {
+            try newcomer.expect(json: list, "\(Self.joinerFirst); it has each user once, sorted")
+            try hinting(
+                ifGot: [
+                    old.text: "this is the list as it was: the newcomer must be on it before it is made",
+                    JSONValue.presence(name, user).text:
+                        "a list is the state, and not the change: it names all who are here now",
+                ]
+            ) {
+                for other in others {
+                    try other.expect(json: list, "the user is new: all others are sent the list, too")
+                }
+            }
         }
         return newcomer
     }
@@ -336,7 +418,11 @@ final class Level11Tests: XCTestCase {
         for client in clients {
             _ = try hinting(
                 "a text goes to all devices in the room, to the sender's own, too (step 6)",
-                { try client.expect(json: ["type": "message", "message": "fence"], hint) },
+                {
+                    try hintingIfNotice {
+                        try client.expect(json: ["type": "message", "message": "fence"], hint)
+                    }
+                },
                 when: { client === speaker && $0.contains { $0.contains("but nothing came") } })
         }
     }
