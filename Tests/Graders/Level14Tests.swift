@@ -8,7 +8,7 @@ final class Level14Tests: XCTestCase {
     func testEveryMessageComesBack() throws {
         try grade(Heartbeat.self, "every message comes back as it is; the text ping is answered with pong") {
             room in
-            let ana = try room.connect("Ana", to: "/ws")
+            let ana = try room.connect("Ana", to: "/ws", acceptFirst)
             for text in ["hi", "", "Ping", "ping ", "ping\n", "pong", "日本語 👩‍👩‍👧"] {
                 try ana.send(text)
                 try ana.expect(text, "only the text that is exactly ping is not simply sent back")
@@ -17,9 +17,13 @@ final class Level14Tests: XCTestCase {
                 try ana.send(bytes)
                 try ana.expect(bytes, "binary comes back as binary, whatever it says")
             }
-            for _ in 1...3 {
+            for number in 1...3 {
                 try ana.send("ping")
-                try ana.expect("pong", "compare the message with .text(\"ping\")")
+                try ana.expect(
+                    "pong",
+                    number == 1
+                        ? "compare the message with .text(\"ping\")"
+                        : "one answer to one message: pong comes in the place of the echo")
             }
         }
     }
@@ -36,7 +40,8 @@ final class Level14Tests: XCTestCase {
             try pass(.milliseconds(1), room, ends)
             try expectPing(
                 ana, ends, "30 s after the handshake",
-                "a Ping is due as soon as the last sign of life is 30 s ago")
+                "a Ping is due as soon as the last sign of life is 30 s ago: sleep until then, and not longer"
+            )
         }
     }
 
@@ -63,7 +68,14 @@ final class Level14Tests: XCTestCase {
             let ana = try connect(room, "Ana")
             for number in 1...10 {
                 try pass(.seconds(20), room, ends)
-                try hinting(ifGot: "close 1000", "count from the last message, not from the beginning") {
+                try hinting(
+                    ifGot: [
+                        "close 1000": "count from the last message, not from the beginning",
+                        "a Ping":
+                            "Ana spoke 20 s ago: count from what came last, whatever it was, and not from the "
+                            + "handshake. Or is it the engine's own Ping? Switch that off: step 1",
+                    ]
+                ) {
                     try talk(ana, "\(number * 20) s")
                 }
             }
@@ -81,7 +93,7 @@ final class Level14Tests: XCTestCase {
                     "a binary message",
                     {
                         try ana.send([1, 2, 3])
-                        try self.noPing(ana) { try ana.expect([1, 2, 3]) }
+                        try self.noPing(ana) { try ana.expect([1, 2, 3], "binary comes back as it is") }
                     }
                 ),
                 (
@@ -99,7 +111,8 @@ final class Level14Tests: XCTestCase {
                 try pass(.seconds(29), room, ends)
                 try hinting(
                     ifGot: "a Ping",
-                    "29 s ago there was a sign of life: \(sign.name). socket.lastActivity knows of all kinds"
+                    "29 s ago there was a sign of life: \(sign.name). socket.lastActivity knows of all kinds, and "
+                        + "a Ping is due 30 s after it"
                 ) { try talk(ana, "29 s after \(sign.name)") }
             }
         }
@@ -111,13 +124,17 @@ final class Level14Tests: XCTestCase {
             let ana = try connect(room, "Ana")
             for number in 1...8 {
                 try pass(.seconds(30), room, ends)
-                let hint = "the Pong to your Ping is a sign of life as well: the silence ends with it"
-                try hinting(ifGot: "close", hint) {
-                    // The client answers as soon as it reads, as browsers do.
-                    try expectPing(
-                        ana, ends, "after \(number * 30) s",
-                        "after each further 30 s of silence there is another")
-                }
+                // The client answers as soon as it reads, as browsers do.
+                try expectPing(
+                    ana, ends, "after \(number * 30) s",
+                    number == 1
+                        ? "Ana has said nothing for 30 s: ask her with a Ping"
+                        : "each silence is asked about, not only the first",
+                    ifClosed: number == 1
+                        ? silenceIsNoDeath
+                        : number == 2
+                            ? "the Pong to your Ping is a sign of life as well: the silence ends with it"
+                            : "Pings that were answered do not add up: with each Pong all begins anew")
             }
             try pass(.seconds(29), room, ends)
             try talk(ana, "still here")
@@ -139,8 +156,16 @@ final class Level14Tests: XCTestCase {
             try hinting(ifGot: "a Ping", "one Ping for one silence: after it, sleep until the end is due") {
                 try ana.expect("from the server, 59.999 s after the handshake", early)
             }
-            try ana.expectClose(
-                1000, reason: "Timeout", "after 60 s of silence: try await socket.close(reason: \"Timeout\")")
+            try hinting(
+                ifGot: [
+                    "a Ping": noFurtherPing, "text": early,
+                    "close 1000": "a client should learn why: the reason is Timeout, letter for letter",
+                ]
+            ) {
+                try ana.expectClose(
+                    1000, reason: "Timeout",
+                    "after 60 s of silence: try await socket.close(reason: \"Timeout\")")
+            }
         }
     }
 
@@ -148,10 +173,13 @@ final class Level14Tests: XCTestCase {
         try check("who has answered Pings for a while and then dies is pinged once and closed") {
             room, ends in
             let ana = try connect(room, "Ana")
-            for _ in 1...3 {
+            for number in 1...3 {
                 try pass(.seconds(30), room, ends)
                 try expectPing(
-                    ana, ends, "30 s later", "after each further 30 s of silence there is another Ping")
+                    ana, ends, "30 s later", "after each further 30 s of silence there is another Ping",
+                    ifClosed: number == 1
+                        ? silenceIsNoDeath
+                        : "the Ping before was answered: with its Pong a new silence begins")
             }
             try pass(.seconds(30), room, ends)
             try pass(.seconds(29), room, ends)
@@ -160,8 +188,10 @@ final class Level14Tests: XCTestCase {
             try ends.send("60 s after the last Pong", to: ana)
             try ana.expectPing("after each further 30 s of silence there is another Ping")
             try ana.expect("59 s after the last Pong", "count from the last Pong")
-            try ana.expectClose(
-                1000, reason: "Timeout", "an answered Ping says nothing about the next silence")
+            try hinting(ifGot: "a Ping", noFurtherPing) {
+                try ana.expectClose(
+                    1000, reason: "Timeout", "an answered Ping says nothing about the next silence")
+            }
         }
     }
 
@@ -176,7 +206,9 @@ final class Level14Tests: XCTestCase {
                     try talk(ana, "hi")
                 }
             }
-            let hint = "Ben has been silent all the time: each connection has its own time"
+            let hint =
+                "Ben has been silent since his handshake: each connection has its own time, counted from its last "
+                + "sign of life"
             try ben.expect("10 s later")
             try ben.expectPing(hint)
             for text in ["20 s later", "20 s later"] { try ben.expect(text, hint) }
@@ -194,13 +226,17 @@ final class Level14Tests: XCTestCase {
             try ends.fill(ana)
             try ana.send("the answer to this has to wait")
             try room.settle()
-            try pass(.seconds(30), room, ends)
-            try pass(.seconds(30), room, ends)
             let hint =
                 "the handler waits in send(): a time limit around receive() alone does not see that. Let a task of "
                 + "its own watch the time"
+            try hinting(hint) {
+                try pass(.seconds(30), room, ends)
+                try pass(.seconds(30), room, ends)
+            } when: { _ in
+                true
+            }
             while true {
-                switch try ana.receiveNext() {
+                switch try hinting(hint, { try ana.receiveNext() }, when: { _ in true }) {
                 case .message: continue
                 case .close(1000, reason: "Timeout"): return
                 case .close(let code, let reason):
@@ -242,7 +278,7 @@ final class Level14Tests: XCTestCase {
                     $0.drop(reset: true)
                 },
             ]
-            for leave in ways {
+            for (number, leave) in ways.enumerated() {
                 let ana = try connect(room, "Ana")
                 try talk(ana, "hi")
                 try room.expect("a task sleeps until Ana may have to be pinged", useTheClock) {
@@ -251,7 +287,10 @@ final class Level14Tests: XCTestCase {
                 try leave(ana)
                 try room.expect(
                     "nothing sleeps on the clock any more",
-                    "the echo is over, but a timer goes on: end the watching task with it, by cancelling"
+                    number < ways.count - 1
+                        ? "the echo is over, but a timer goes on: end the watching task with it, by cancelling"
+                        : "the echo ended in send(), which threw: what stands after it is not reached. A task group "
+                            + "ends its tasks on every way out"
                 ) { room.clock.sleeperCount == 0 }
             }
         }
@@ -269,7 +308,9 @@ final class Level14Tests: XCTestCase {
             for client in alive { try client.expectPing("a Pong keeps the connection open") }
             for client in dead {
                 try client.expectPing("every connection has a watching task of its own")
-                try client.expectClose(1000, reason: "Timeout", "one that does not answer is closed")
+                try hinting(ifGot: "a Ping", noFurtherPing) {
+                    try client.expectClose(1000, reason: "Timeout", "one that does not answer is closed")
+                }
             }
             for client in alive { try talk(client, "still here") }
         }
@@ -280,7 +321,14 @@ final class Level14Tests: XCTestCase {
     private let tooEarly =
         "this Ping is too early. Yours? It is due 30 s after the last sign of life. The engine's own? Switch that off: step 1"
     private let useTheClock =
-        "each open connection is watched by a task that sleeps until something may be due: clock.sleep(until: …)"
+        "each open connection is watched, while its echo goes on, by a task that sleeps until something may be due: "
+        + "clock.sleep(until: …) and not Task.sleep"
+    private let acceptFirst =
+        "before accept() nothing can be received and nothing sent: accept, and then begin"
+    private let silenceIsNoDeath =
+        "silence alone is no death, as many clients only listen: ask after 30 s, and close after 60 s"
+    private let noFurtherPing =
+        "the Ping after 30 s was not answered: 60 s after the last sign of life it is time to close"
 
     /// A check in which time stands still but for ``pass(_:_:_:)``.
     private func check(_ rule: String, _ script: (Classroom, ServerEnds) throws -> Void) throws {
@@ -296,7 +344,7 @@ final class Level14Tests: XCTestCase {
 
     /// Connects a client for whom a Ping is a mistake unless it is expected.
     private func connect(_ room: Classroom, _ name: String) throws -> Client {
-        let client = try room.connect(name, to: "/ws", receiveBuffer: 128 << 10)
+        let client = try room.connect(name, to: "/ws", receiveBuffer: 128 << 10, acceptFirst)
         client.noticesPings = true
         return client
     }
@@ -330,7 +378,7 @@ final class Level14Tests: XCTestCase {
                     ? "hint: the loop in watch goes round without waiting: "
                     : "hint: the watching task woke and does not sleep again: it has ended, or goes round without waiting. ")
                     + "sleep(until:) a moment that is past returns at once. Compare with >=, and after the Ping sleep "
-                    + "until 60 s")
+                    + "until 60 s, and then close")
             throw failure
         }
     }
@@ -342,10 +390,14 @@ final class Level14Tests: XCTestCase {
     }
 
     /// The Ping that is due now, one and no more.
-    private func expectPing(_ client: Client, _ ends: ServerEnds, _ when: String, _ hint: String) throws {
+    private func expectPing(
+        _ client: Client, _ ends: ServerEnds, _ when: String, _ hint: String, ifClosed: String? = nil
+    ) throws {
         try ends.send("from the server, \(when)", to: client)
         let frame = "a Ping is a control frame, which every client answers by itself: try await socket.ping()"
-        try hinting(ifGot: "text \"ping\"", frame) { try client.expectPing(hint) }
+        try hinting(ifGot: ["text \"ping\"": frame, "close 1000": ifClosed ?? silenceIsNoDeath]) {
+            try client.expectPing(hint)
+        }
         try hinting(ifGot: "a Ping", "one Ping for one silence") {
             try client.expect("from the server, \(when)")
         }
