@@ -132,6 +132,40 @@ final class WebSocketClientTests: XCTestCase {
         }
     }
 
+    /// What a program passes on from its users must not become header fields, nor a request of its own.
+    func testNothingCanBePutIntoTheRequest() throws {
+        let line = Mailbox<String>()
+        try serve { app in
+            app.webSocket("/") { socket in
+                line.put("\(socket.headers["Evil"] ?? "clean") \(socket.offeredSubprotocols)")
+                try await socket.accept()
+            }
+        } test: { server in
+            let local = "ws://127.0.0.1:\(server.port)"
+            for text in ["chat", "a\r\nEvil: 1", "a\n", "a, b", "a b", "", "é", "a\u{0}"] {
+                XCTAssertThrowsError(
+                    try blocking {
+                        try await WebSocketClient.connect(to: local, subprotocols: ["chat", text])
+                    }, text
+                ) { XCTAssertEqual($0 as? WebSocketError, .invalidHandshake("subprotocol \(text)")) }
+            }
+            for host in ["a%0d%0aEvil:%201", "a%0aEvil", "a%20b", "a%00", "a%2fb"] {
+                XCTAssertThrowsError(
+                    try blocking { try await WebSocketClient.connect(to: "ws://\(host)/") }, host
+                ) {
+                    guard case WebSocketError.invalidURL = $0 else { return XCTFail("\(host): \($0)") }
+                }
+            }
+            XCTAssertEqual(line.waiting, [])
+            // In the path it is encoded, and stays so.
+            XCTAssertThrowsError(
+                try blocking { try await WebSocketClient.connect(to: "\(local)/a%0d%0aEvil:%201") }
+            ) { XCTAssertEqual($0 as? WebSocketError, .refused(status: 404, "Not Found")) }
+            _ = try blocking { try await WebSocketClient.connect(to: local, subprotocols: ["chat", "b"]) }
+            XCTAssertEqual(try line.take(), #"clean ["chat", "b"]"#)
+        }
+    }
+
     func testWhatCannotBeConnectedTo() throws {
         try serve { app in
             self.echo(app)

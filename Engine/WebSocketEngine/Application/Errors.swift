@@ -53,7 +53,8 @@ public enum WebSocketError: Error, Sendable, Equatable, CustomStringConvertible 
     case reservedCloseCode(CloseCode)
     /// A close reason, or a ping, is longer than a control frame can carry (§5.5); the number is its bytes.
     case controlFrameTooLong(Int)
-    /// A header name or value that would break the response, or a subprotocol that the client did not offer.
+    /// A header or a subprotocol that would break the request or the response, or a subprotocol that the client did
+    /// not offer.
     case invalidHandshake(String)
     /// `receiveText()` met a binary message, or `receiveBytes()` a text message.
     case unexpectedMessage(Message)

@@ -17,12 +17,13 @@ public enum WebSocketClient {
     /// - Parameters:
     ///   - url: `ws://host:port/path?query`. For `wss://`, put a TLS proxy in front: this engine has no TLS.
     ///   - headers: Further header fields, such as Authorization.
-    ///   - subprotocols: What the client offers, its favourite first.
+    ///   - subprotocols: What the client offers, its favourite first: words such as `chat.v1`, each once.
     ///   - limits: What the server may make this side hold, and how long it may take.
     ///   - loop: The event loop that the connection shall live on; without one, a loop that all clients share.
     /// - Returns: The open WebSocket. It is closed with 1001 when the last reference to it is gone.
     /// - Throws: ``WebSocketError/cannotConnect(_:)``, ``WebSocketError/refused(status:_:)`` or
-    ///   ``WebSocketError/invalidURL(_:)`` with what went wrong; ``SystemError`` if there are no resources;
+    ///   ``WebSocketError/invalidURL(_:)`` with what went wrong; ``WebSocketError/invalidHandshake(_:)`` for a
+    ///   header or a subprotocol that cannot be sent; ``SystemError`` if there are no resources;
     ///   `CancellationError` if the task is cancelled before the WebSocket is open.
     public static func connect(
         to url: String, headers: Headers = Headers(), subprotocols: [String] = [], limits: Limits = Limits(),
@@ -31,6 +32,9 @@ public enum WebSocketClient {
         let target = try Target(url)
         if let name = headers.firstUnsendable(besides: Handshake.fields) {
             throw WebSocketError.invalidHandshake("header \(name)")
+        }
+        if let fault = Handshake.firstUnsendable(of: subprotocols) {
+            throw WebSocketError.invalidHandshake("subprotocol \(fault)")
         }
         let loop = try loop ?? sharedLoop()
         let addresses = try await resolve(target)
@@ -64,6 +68,12 @@ public enum WebSocketClient {
         init(_ url: String) throws(WebSocketError) {
             guard let parts = URLComponents(string: url), let host = parts.host, !host.isEmpty else {
                 throw .invalidURL("\(url) is not a URL such as ws://localhost:8000/ws")
+            }
+            // The host is percent-decoded, and becomes a line of the request.
+            if host.unicodeScalars.contains(where: {
+                $0 <= " " || $0 == "\u{7F}" || "/?#@\\".unicodeScalars.contains($0)
+            }) {
+                throw .invalidURL("\(url) has a host that is no name and no address")
             }
             switch parts.scheme?.lowercased() {
             case "ws": break

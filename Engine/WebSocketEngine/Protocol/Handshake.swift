@@ -56,6 +56,15 @@ package enum Handshake {
     /// A client's key: sixteen random bytes (§4.1).
     package static func makeKey() -> String { base64((0..<16).map { _ in UInt8.random(in: .min ... .max) }) }
 
+    /// The first subprotocol that a client must not offer: they are tokens, and each is there once (§4.1). Anything
+    /// else could end the line, and a caller's data become header fields.
+    static func firstUnsendable(of subprotocols: [String]) -> String? {
+        var seen: Set<String> = []
+        return subprotocols.first { name in
+            name.isEmpty || !name.utf8.allSatisfy(\.isTokenCharacter) || !seen.insert(name).inserted
+        }
+    }
+
     /// A client's request (§4.1).
     package static func request(
         target: String, host: String, key: String, subprotocols: [String] = [], headers: Headers = Headers()
