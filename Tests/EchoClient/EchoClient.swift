@@ -5,10 +5,15 @@ import WebSocketEngine
 ///
 ///     EchoClient cases ws://HOST:PORT           every case of a conformance suite that listens there
 ///     EchoClient once URL [SUBPROTOCOL…]        one connection, and prints how it ended
+///     EchoClient crowd PORT                     thousands of connections, moved by the standard input
 @main
 struct EchoClient {
     static func main() async throws {
         let arguments = CommandLine.arguments.dropFirst()
+        if arguments.first == "crowd", let port = arguments.dropFirst().first.flatMap({ Int($0) }) {
+            var crowd = Crowd(port: port)
+            return crowd.obey()
+        }
         // On the connection's own thread an answer is ready before the next frame is looked at.
         let loop = try EventLoop()
         try await Task(executorPreference: loop) {
@@ -17,7 +22,9 @@ struct EchoClient {
             case ("once", let url?):
                 try await echoOnce(url, offering: Array(arguments.dropFirst(2)), on: loop)
             default:
-                print("Usage: EchoClient cases ws://HOST:PORT | EchoClient once URL [SUBPROTOCOL…]")
+                print(
+                    "Usage: EchoClient cases ws://HOST:PORT | EchoClient once URL [SUBPROTOCOL…] | "
+                        + "EchoClient crowd PORT")
                 exit(2)
             }
         }.value

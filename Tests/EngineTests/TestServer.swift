@@ -378,6 +378,23 @@ extension WebSocketProtocol {
 /// The file descriptors that this process has open.
 func openDescriptors() -> Int { (0..<32_768).count { fcntl($0, F_GETFD) != -1 } }
 
+/// Runs `body` while this process may have so many descriptors open, or as many as the system lets it: those it gets.
+func withDescriptorLimit<Value>(_ wanted: Int, _ body: (Int) throws -> Value) rethrows -> Value {
+    #if os(Linux)
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    #else
+        let resource = RLIMIT_NOFILE
+    #endif
+    var original = rlimit()
+    getrlimit(resource, &original)
+    defer { setrlimit(resource, &original) }
+    var limit = original
+    limit.rlim_cur = min(original.rlim_max, rlim_t(wanted))
+    setrlimit(resource, &limit)
+    getrlimit(resource, &limit)
+    return try body(Int(clamping: limit.rlim_cur))
+}
+
 /// Asks until it is true: for what another thread does at its own pace and tells nobody.
 func eventually(_ what: String, file: StaticString = #filePath, line: UInt = #line, _ condition: () -> Bool) {
     let deadline = Date().addingTimeInterval(patience)
