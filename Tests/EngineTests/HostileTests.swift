@@ -29,15 +29,97 @@ final class HostileTests: XCTestCase {
         }
     }
 
+    /// In every stage of a handshake at once, and with a body that does not end.
+    func testManySlowHandshakesEndTogetherAndHoldNobodyUp() throws {
+        try serve(manualTime: true) { app in
+            echo(app)
+            app.post("/") { _ in .text("") }
+        } test: { server in
+            let other = try server.connect()
+            let request = server.handshake("/")
+            let body = Array("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n".utf8)
+            let slow = try (0..<request.count).map { count in
+                let peer = Peer(try server.dial())
+                peer.send(raw: Array(request[..<count]))
+                return peer
+            }
+            let posting = Peer(try server.dial())
+            posting.send(raw: body)
+            for _ in 0..<9 {
+                posting.send(raw: [0x61])
+                other.send("undisturbed")
+                other.expect("undisturbed")
+                server.clock.advance(by: .seconds(1))
+            }
+            // Whoever comes later has a time of their own.
+            let late = Peer(try server.dial())
+            late.send(raw: Array(request.dropLast()))
+            other.send("fence")
+            other.expect("fence")
+            server.clock.advance(by: .seconds(1))
+            for peer in slow + [posting] { XCTAssertEqual(try peer.readAnswer().status, 408) }
+            late.send(raw: Array(request.suffix(1)))
+            XCTAssertEqual(try late.readAnswer().status, 101)
+        }
+    }
+
     func testAHandshakeByteByByte() throws {
         try serve(echo) { server in
+            let other = try server.connect()
             let peer = Peer(try server.dial())
-            for byte in server.handshake("/") { peer.send(raw: [byte]) }
+            func sendByteByByte(_ bytes: [UInt8]) {
+                for byte in bytes {
+                    peer.send(raw: [byte])
+                    // An answer on the same loop: it has read that one byte.
+                    other.send("fence")
+                    other.expect("fence")
+                }
+            }
+            sendByteByByte(server.handshake("/"))
             XCTAssertEqual(try peer.readAnswer().status, 101)
-            for byte in frame(.text, "Hello".utf8) + frame(.close, [0x03, 0xE8]) { peer.send(raw: [byte]) }
+            sendByteByByte(frame(.text, "Hello".utf8) + frame(.close, [0x03, 0xE8]))
             peer.expect("Hello")
             peer.expect(.close(1000, ""))
             peer.expect(.end)
+        }
+    }
+
+    func testAPeerThatReadsByteByByteGetsEverything() throws {
+        let message = [UInt8](0...249)
+        let frames = Array(repeating: EncodedFrame(.binary, message).bytes, count: 800).flatMap { $0 }
+        try serve { app in
+            app.webSocket("/") { socket in
+                try await socket.accept()
+                for _ in 0..<800 { try await socket.send(message) }
+                _ = try await socket.receive()
+            }
+        } test: { server in
+            let wire = try server.dial(receiveBuffer: 4096)
+            wire.send(server.handshake("/"))
+            let head = Handshake.response(
+                key: "dGhlIHNhbXBsZSBub25jZQ==", subprotocol: nil, headers: Headers())
+            var received: [UInt8] = []
+            var byte: UInt8 = 0
+            while received.count < head.count + frames.count, recv(wire.descriptor, &byte, 1, 0) == 1 {
+                received.append(byte)
+            }
+            XCTAssertTrue(received == head + frames)
+        }
+    }
+
+    func testPeersThatResetAsSoonAsTheyAreThere() throws {
+        try serve(loops: 2, echo) { server in
+            let other = try server.connect()
+            let before = openDescriptors()
+            for round in 0..<300 {
+                let peer = Peer(try server.dial())
+                if round % 3 == 1 { peer.send(raw: server.handshake("/")) }
+                if round % 3 == 2 { peer.send(raw: server.handshake("/") + frame(.text, "a".utf8)) }
+                peer.wire.end(reset: true)
+            }
+            other.send("undisturbed")
+            other.expect("undisturbed")
+            eventually("all of them are gone") { openDescriptors() <= before }
         }
     }
 
@@ -152,19 +234,45 @@ final class HostileTests: XCTestCase {
     // MARK: Frames
 
     func testBrokenFrames() throws {
-        try serve(echo) { server in
+        let reached = Mailbox<Message>()
+        try serve { app in
+            echo(app)
+            app.webSocket("/broken") { socket in
+                try await socket.accept()
+                for try await message in socket { reached.put(message) }
+            }
+        } test: { server in
+            let other = try server.connect()
             let cases: [([UInt8], CloseCode)] = [
-                ([0x81, 0x01, 0x61], 1002),
+                // §5.1: a client's frame without a mask; §5.2: reserved bits and opcodes.
+                ([0x81, 0x01, 0x61], 1002), ([0x88, 0x02, 0x03, 0xE8], 1002),
+                ([0xC1, 0x80, 0, 0, 0, 0], 1002), ([0xA1, 0x80, 0, 0, 0, 0], 1002),
+                ([0x91, 0x80, 0, 0, 0, 0], 1002), ([0x83, 0x80, 0, 0, 0, 0], 1002),
+                ([0x87, 0x80, 0, 0, 0, 0], 1002), ([0x8B, 0x80, 0, 0, 0, 0], 1002),
+                ([0x8F, 0x80, 0, 0, 0, 0], 1002),
+                // §5.5: control frames are whole and short.
+                ([0x09, 0x80, 0, 0, 0, 0], 1002), ([0x89, 0xFE, 0, 126, 0, 0, 0, 0], 1002),
+                // §7.4: codes that nobody may send, and one byte of a code.
+                (frame(.close, [0, 0]), 1002), (frame(.close, [0x03, 0xE7]), 1002),
+                (frame(.close, [0x03, 0xED]), 1002), (frame(.close, [0x13, 0x88]), 1002),
+                (frame(.close, [0xFF, 0xFF]), 1002), (frame(.close, [0x03]), 1002),
+                (frame(.close, [0x03, 0xE8, 0xFF]), 1007),
+                // §5.2: lengths of 64 bits, and those that are not the shortest.
+                ([0x82, 0xFF, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1], 1002),
+                ([0x82, 0xFE, 0, 1, 0, 0, 0, 0, 1], 1002),
                 ([0x82, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0], 1009),
                 ([0x82, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0], 1002),
                 ([0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 1, 0, 0, 0, 0], 1009),
                 (frame(.text, [0xFF]), 1007), ([0x80, 0x80, 0, 0, 0, 0], 1002),
             ]
             for (bytes, code) in cases {
-                let peer = try server.connect()
+                let peer = try server.connect("/broken")
                 peer.send(raw: bytes)
                 peer.expectViolation(code)
+                other.send("undisturbed")
+                other.expect("undisturbed")
             }
+            XCTAssertEqual(reached.waiting, [], "nothing of it came to the handler")
         }
     }
 
@@ -235,6 +343,16 @@ final class HostileTests: XCTestCase {
             XCTAssertLessThanOrEqual(most, limit + 16_100)
             XCTAssertEqual(members.withLock(\.count), 3)
             deaf.wire.end()
+        }
+    }
+
+    func testWhatCameBeforeAHalfCloseIsAnswered() throws {
+        try serve(echo) { server in
+            let peer = try server.connect()
+            for _ in 0..<10 { peer.send("a", "b") }
+            peer.wire.endSending()
+            for _ in 0..<10 { peer.expect("a", "b") }
+            peer.expect(.end)
         }
     }
 

@@ -241,6 +241,60 @@ final class ServerFlowTests: XCTestCase {
         }
     }
 
+    /// Rooms whose members are on both loops, and all of them talk at once: to a room as a whole, or to each member.
+    func testManySendersInRoomsAcrossBothLoops() throws {
+        let rooms = Mutex<[String: Set<WebSocket>]>([:])
+        try serve(loops: 2) { app in
+            app.webSocket("/{room}") { socket in
+                try await socket.accept()
+                let room = socket.parameters["room"] ?? ""
+                rooms.withLock { _ = $0[room, default: []].insert(socket) }
+                try await socket.send("joined")
+                for try await message in socket {
+                    let members = rooms.withLock { $0[room] ?? [] }
+                    if room == "broadcast" {
+                        members.broadcast(message)
+                    } else {
+                        for member in members { try await member.send(message) }
+                    }
+                }
+            }
+        } test: { server in
+            let senders = 8
+            let messages = 50
+            // Connections are shared out in turn: every room gets members of both loops.
+            let names = (0..<2 * senders).map { $0 / 2 % 2 == 0 ? "broadcast" : "each" }
+            let peers = try names.map { try server.connect("/\($0)") }
+            for peer in peers { peer.expect("joined") }
+            for room in rooms.withLock({ $0 }) {
+                XCTAssertEqual(room.value.count, senders)
+                XCTAssertEqual(Set(room.value.map { ObjectIdentifier($0.session.loop) }).count, 2, room.key)
+            }
+            // Each sends all at once, so that the loops are busy with one another at the same time.
+            for (index, peer) in peers.enumerated() {
+                let frames = (0..<messages).flatMap {
+                    EncodedFrame(.text, "\(names[index]) \(index) \($0)".utf8, maskingKey: 7).bytes
+                }
+                peer.send(raw: frames)
+            }
+            for (index, peer) in peers.enumerated() {
+                var next: [String: Int] = [:]
+                for _ in 0..<senders * messages {
+                    let words = try peer.text().split(separator: " ").map(String.init)
+                    XCTAssertEqual(words[0], names[index], "of one's own room")
+                    XCTAssertEqual(Int(words[2]), next[words[1], default: 0], "from \(words[1])")
+                    next[words[1], default: 0] += 1
+                }
+                XCTAssertEqual(next.values.sorted(), .init(repeating: messages, count: senders))
+            }
+            // Nothing came twice: the next is the answer to this.
+            for peer in peers {
+                peer.close()
+                peer.expect(.close(1000, ""))
+            }
+        }
+    }
+
     func testABroadcastDropsASlowReaderAndDisturbsNobody() throws {
         let room = Room()
         try serve(limits: { $0.broadcastHighWater = 64 * 1024 }) {
