@@ -11,6 +11,16 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 
 }
 
 #if GENERATOR
+    #if canImport(Darwin)
+        import Darwin
+    #else
+        import Glibc
+    #endif
+    import Synchronization
+
+    /// Told to end, the generator still says how many inputs it has tried.
+    private let isStopped = Atomic(false)
+
     /// Where the toolchain has no libFuzzer: inputs by a seeded generator, changed and joined from what came before.
     ///
     ///     Fuzz COUNT SECONDS SEED
@@ -24,8 +34,9 @@ public func testOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> Int32 
             let clock = ContinuousClock()
             let deadline = clock.now + .seconds(Int64(clamping: arguments[1]))
             var inputs: UInt64 = 0
-            while inputs < arguments[0], clock.now < deadline {
-                for _ in 0..<256 {
+            signal(SIGTERM) { _ in isStopped.store(true, ordering: .relaxed) }
+            while inputs < arguments[0], clock.now < deadline, !isStopped.load(ordering: .relaxed) {
+                for _ in 0..<min(256, arguments[0] - inputs) {
                     let input = random.input(from: kept)
                     if let fault = ProtocolProperties.fault(in: input) {
                         let hexadecimal = input.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
