@@ -28,6 +28,20 @@ final class FoundInputsTests: XCTestCase {
         }
     }
 
+    /// Whatever the reads of a socket bring together: the grammar's streams, each cut at every place.
+    func testEverySplitPointOfValidStreamsGivesTheSame() {
+        var random = SplitMix64(seed: 8)
+        for number in 0..<60 {
+            // Subjects 2 to 4 are valid streams to a server and to a client; the second byte leaves them valid.
+            let input: [UInt8] =
+                [2 + UInt8(number % 3), 0]
+                + (0..<10 + number / 3).map { _ in UInt8.random(in: .min...239, using: &random) }
+            if let fault = ProtocolProperties.fault(in: input, cutsEverywhere: true) {
+                return XCTFail("\(input): \(fault)")
+            }
+        }
+    }
+
     private static func bytes(_ hexadecimal: String) -> [UInt8] {
         let digits = hexadecimal.compactMap(\.hexDigitValue)
         return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }

@@ -10,10 +10,12 @@
 struct ProtocolProperties {
     private var source: Source
     private var choices: UInt8 = 0
+    /// Whether a stream is cut at each of its places, one after the other, however many there are.
+    private var cutsEverywhere = false
 
     /// Nil if everything holds, or what does not.
-    static func fault(in input: [UInt8]) -> String? {
-        var properties = ProtocolProperties(source: Source(bytes: input))
+    static func fault(in input: [UInt8], cutsEverywhere: Bool = false) -> String? {
+        var properties = ProtocolProperties(source: Source(bytes: input), cutsEverywhere: cutsEverywhere)
         let subject = properties.source.next()
         properties.choices = properties.source.next()
         switch subject % 8 {
@@ -68,7 +70,7 @@ struct ProtocolProperties {
 
     /// Places to cut a stream: everywhere at once, and each place by itself as long as that takes no time.
     private func cuts(of count: Int) -> [[Int]] {
-        if count <= 24 { return [Array(0..<count)] + (1..<max(count, 1)).map { [$0] } }
+        if count <= 24 || cutsEverywhere { return [Array(0..<count)] + (1..<max(count, 1)).map { [$0] } }
         let somewhere = 1 + Int(choices) * (count - 1) / 256
         if count <= 2000 { return [Array(0..<count), [somewhere]] }
         let steps = [997, 4096, 16_384].map { Array(stride(from: somewhere % $0, to: count, by: $0)) }
