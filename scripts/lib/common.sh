@@ -82,6 +82,11 @@ within() {
 # The usage text of a script: its head comment.
 usage_of() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p;}' "$1"; }
 
+# answer_help SCRIPT ARGUMENT…: to --help, its usage, and that is all.
+answer_help() {
+    case ${2:-} in --help | -h) usage_of "$root/$1"; exit 0 ;; esac
+}
+
 # "01 02 …": the levels of the package, as its manifest lists them.
 all_levels() {
     sed -n '/^let allLevels = \[/,/^\]/s/.*"\([0-9][0-9]*\)-.*".*/\1/p' "$root/Package.swift"

@@ -4,17 +4,18 @@ check_format() {
     within 120 swift format lint --strict -r Package.swift Engine Levels Solutions Tests
 }
 
-# Syntax of every shell and Python script.
+# Syntax of every shell and Python script, and of the tests of the commands.
 check_scripts() {
     local file
-    for file in scripts/* scripts/*/* .ci/*; do
+    for file in scripts/* scripts/*/* .ci/* Tests/Commands/* Tests/Commands/*/*; do
         [ -f "$file" ] || continue
         case $(head -n 1 "$file") in
+            *bats*) sed 's/^@test .* {$/a_test() {/' "$file" | bash -n ;;
             *bash*) bash -n "$file" ;;
-            *) case $file in *.sh) bash -n "$file" ;; esac ;;
+            *) case $file in *.sh | *.bash) bash -n "$file" ;; esac ;;
         esac
         case $file in
-            scripts/lib/* | scripts/benchmarks/* | *.py | *.html | *.js | *.swift | *.supp) ;;
+            *.bats | *.bash | scripts/lib/* | scripts/benchmarks/* | *.py | *.html | *.js | *.swift | *.supp) ;;
             *) if [ ! -x "$file" ]; then echo "$file is not executable"; return 1; fi ;;
         esac
     done
@@ -55,22 +56,39 @@ check_results() {
     [ "$(tail -n 12 "$work/steps/testX")" = "$steps" ] || { cat "$work/steps/testX"; return 1; }
 }
 
-# Each command of scripts/course, against recorded answers of the compiler and the graders.
-check_course() {
-    within 600 scripts/test-course >"$work/course" 2>&1 || {
-        cat "$work/course"
+# run_bats TITLE OPTION… FILE…: the tests of these files pass.
+run_bats() {
+    local title=$1 version
+    shift
+    version=$(bats --version 2>/dev/null | sed 's/[^0-9]*\([0-9]*\)\.\([0-9]*\).*/\1 \2/' || true)
+    case $version in
+        "" | "0 "* | "1 "[0-7])
+            skip "bats 1.8 or later is missing. Debian: apt install bats. macOS: brew install bats-core." ;;
+    esac
+    # They build in a folder of their own, so that no warning is lost on check_build.
+    within 1500 env SCRATCH="$scratch/commands" bats --formatter tap "$@" >"$work/commands" 2>&1 || {
+        awk '/^(not )?ok / { failed = /^not/ } failed || !/^(ok |#|1\.\.)/' "$work/commands"
         return 1
     }
-    tail -n 1 "$work/course" >"$work/summary"
+    awk -v title="$title" '
+        /^ok / { if (/ # skip/) skipped++; else passed++ }
+        END {
+            print title ": " passed + 0 " tests pass" (skipped ? ", " skipped " could not be run here" : "")
+            exit !passed
+        }' "$work/commands" >"$work/summary"
 }
 
-# The commands of scripts/ for those who teach. They build in a folder of their own, so that no warning is lost on
-# check_build.
+# Each command of scripts/course, against recorded answers of the compiler and the graders.
+check_course() { run_bats "scripts/course" Tests/Commands/course-*.bats; }
+
+# The commands of scripts/ for those who teach.
 check_desk() {
-    local option=--build
-    if [ -n "$quick" ]; then option=""; fi
-    # shellcheck disable=SC2086
-    within 1200 env SCRATCH="$scratch/desk" scripts/test-desk $option
+    local file files=()
+    for file in Tests/Commands/*.bats; do
+        case $file in */course-*) ;; *) files+=("$file") ;; esac
+    done
+    if [ -n "$quick" ]; then files=(--filter-tags '!build' "${files[@]}"); fi
+    run_bats "The commands for those who teach" "${files[@]}"
 }
 
 # Everything compiles, without a warning. The compiler tells a warning once, when it compiles the file: after a build
