@@ -72,8 +72,14 @@ load commands
     prints "^$((checks - 1)) of $checks checks passed."
 }
 
-@test "grade: no colours in a terminal with NO_COLOR" {
+@test "grade: colours in a terminal, but not with NO_COLOR, nor in a dumb one" {
     solve 01 "// fails: testBinaryComesBackAsItIs"
+    in_terminal 1 scripts/grade 01
+    says "${escape}[32m✔${escape}[0m  "
+    says "${escape}[31m✘  WRONG${escape}[0m: "
+    says "${escape}[31mWRONG${escape}[0m  the rule"
+    TERM_WANTED=dumb in_terminal 1 scripts/grade 01
+    is_plain
     NO_COLOR=1 in_terminal 1 scripts/grade 01
     says "✘  WRONG: "
     is_plain

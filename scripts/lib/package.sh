@@ -91,6 +91,11 @@ check_desk() {
     run_bats "The commands for those who teach" "${files[@]}"
 }
 
+check_pictures() {
+    command -v python3 >/dev/null || skip "Python is missing. Debian: apt install python3. macOS: brew install python."
+    within 120 scripts/pictures --check
+}
+
 # Everything compiles, without a warning. The compiler tells a warning once, when it compiles the file: after a build
 # with warnings, or a broken-off one, the log remains and the next build starts afresh.
 check_build() {
