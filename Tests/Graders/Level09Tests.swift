@@ -9,18 +9,33 @@ final class Level09Tests: XCTestCase {
     func testAJoinerGetsTheHistoryFirst() throws {
         try check("a joiner gets the history, then its own join, then what happens from now on") { room, _ in
             let ana = try room.connect("ana", to: "/ws/rooms/tea/ana")
-            try ana.expect(json: .history("tea", []), "the history is sent always, also an empty one")
+            try ana.expect(
+                json: .history("tea", []),
+                "a joiner is sent the history before all else, as one message, also if it is empty")
             try ana.expect(json: .system("ana joined", "tea", "ana"), "the joiner hears its own join as well")
             try ana.send("one")
             try ana.expect(json: .message("one", "tea", "ana"))
             let ben = try room.connect("ben", to: "/ws/rooms/tea/ben")
             try hinting(ifGot: #"{"messages":[]"#, "the history is empty: has \"one\" been remembered?") {
                 try hintingIfNotice {
-                    try ben.expect(
-                        json: .history("tea", [.message("one", "tea", "ana")]), "the history comes first")
+                    try hinting(
+                        ifGot: #"{"messages":["#,
+                        "each entry is the whole message as it was sent, with its type, room, user and text"
+                    ) {
+                        _ = try ben.expect(
+                            json: .history("tea", [.message("one", "tea", "ana")]), "the history comes first")
+                    }
                 }
             }
-            for client in [ben, ana] { try client.expect(json: .system("ben joined", "tea", "ben")) }
+            try hinting(
+                ifGot: #"{"messages":["#,
+                "the history is for the joiner alone: those who are here have seen it all"
+            ) {
+                for client in [ben, ana] {
+                    try client.expect(
+                        json: .system("ben joined", "tea", "ben"), "all in the room are told, the joiner too")
+                }
+            }
             try ben.send("two")
             for client in [ben, ana] { try client.expect(json: .message("two", "tea", "ben")) }
             ben.drop()
@@ -32,11 +47,11 @@ final class Level09Tests: XCTestCase {
         try check("the history is the last 50 messages, oldest first") { room, _ in
             let ana = try enter(room, "tea", "ana")
             try say(1...50, ana, in: room)
-            try enter(room, "tea", "ben", after: (1...50).map { "\($0)" })
+            try enter(room, "tea", "ben", after: (1...50).map { "\($0)" }, explaining: whatOfThe50)
             for number in 51...61 { try ana.send("\(number)") }
             try ana.expect(json: .system("ben joined", "tea", "ben"))
             for number in 51...61 { try ana.expect(json: .message("\(number)", "tea", "ana")) }
-            try enter(room, "tea", "cy", after: (12...61).map { "\($0)" }, "the last 50, and no more")
+            try enter(room, "tea", "cy", after: (12...61).map { "\($0)" }, explaining: whatOfThe50)
         }
     }
 
@@ -45,14 +60,16 @@ final class Level09Tests: XCTestCase {
             room, folder in
             let ana = try enter(room, "tea", "ana")
             try say("one", ana)
-            try enter(room, "tea", "ben", after: ["one"]).close()
+            try enter(room, "tea", "ben", after: ["one"], noHistory).close()
             try ana.expect(json: .system("ben joined", "tea", "ben"))
             try ana.expect(json: .system("ben left", "tea", "ben"))
             try ana.send([1, 2, 3])
             try say("two", ana)
-            try enter(room, "tea", "cy", after: ["one", "two"], "who came and went is no history")
+            try enter(room, "tea", "cy", after: ["one", "two"], noHistory)
             try room.restarted(folder.copy().application) { room in
-                _ = try enter(room, "tea", "dan", after: ["one", "two"], "who came and went is no history")
+                _ = try enter(
+                    room, "tea", "dan", after: ["one", "two"],
+                    "who came and went is no history, and does not belong into the file either")
             }
         }
     }
@@ -62,11 +79,16 @@ final class Level09Tests: XCTestCase {
             // Percent-encoded: a slash, two dots, a line break and a quotation mark belong to the name.
             let rooms = ["tea", "Tea", "a%2Fb", "a_b", "..%2F..%2Fx", "%C3%A9%0A%22"]
             for path in rooms { try say("in \(path)", try enter(room, path, "ana")) }
-            for path in rooms { try enter(room, path, "ben", after: ["in \(path)"]) }
+            for path in rooms {
+                try enter(
+                    room, path, "ben", after: ["in \(path)"],
+                    "only what was said in this room: a room is known by its whole name, and Tea is not tea")
+            }
             try room.restarted(folder.copy().application) { room in
                 for path in rooms {
                     _ = try enter(
-                        room, path, "cy", after: ["in \(path)"], "a room is known by its whole name")
+                        room, path, "cy", after: ["in \(path)"],
+                        "after a restart, too, a message belongs to its room: the file must say to which one")
                 }
             }
         }
@@ -94,6 +116,7 @@ final class Level09Tests: XCTestCase {
     func testNothingIsLostOrDoubledForOneWhoJoinsWhileOthersTalk() throws {
         try check("who joins while others talk misses nothing and gets nothing twice") { room, _ in
             let hint = "send the history and list the socket in one step, without an await between the two"
+            let twice = hint + "; so with a message: remember it and tell it in one step"
             let talkers = try (1...4).map { try room.connect("Talker \($0)", to: "/ws/rooms/tea/t\($0)") }
             for talker in talkers { while try talker.receiveJSON()["user"] != .string(user(talker)) {} }
             try talkers[0].send("first")
@@ -116,7 +139,7 @@ final class Level09Tests: XCTestCase {
                     "expected \(joiner.name) to get every message once, in the history or after it",
                     missing.isEmpty
                         ? "     got some twice or in another order: \(got)" : "     missing: \(missing)",
-                    hint: hint)
+                    hint: missing.isEmpty ? twice : hint)
             }
         }
     }
@@ -129,14 +152,23 @@ final class Level09Tests: XCTestCase {
             let ana = try enter(room, "tea", "ana")
             try say(1...30, ana, in: room)
             let again = try folder.copy()
-            try room.restarted(again.application) { room in
-                let ben = try enter(room, "tea", "ben", after: (1...30).map { "\($0)" })
+            try restart(room, again) { room in
+                let ben = try enter(
+                    room, "tea", "ben", after: (1...30).map { "\($0)" },
+                    "all lines of this file are complete: only what stands after the last line break is torn")
                 try say(31...60, ben, in: room)
             }
-            try room.restarted(again.copy().application) { room in
-                _ = try enter(
-                    room, "tea", "cy", after: (11...60).map { "\($0)" },
-                    "a second restart: add at the end of the file, keep what is there, and load the last 50")
+            try restart(room, again.copy()) { room in
+                try enter(room, "tea", "cy", after: (11...60).map { "\($0)" }) { got in
+                    switch got.first {
+                    case "1":
+                        "the file begins with the oldest: the last 50, which are the history, are at its end"
+                    case "31":
+                        "what the first server had written is gone: add at the end of the file, not at its start"
+                    default:
+                        "a second restart: add at the end of the file, keep what is there, and load the last 50"
+                    }
+                }
             }
         }
     }
@@ -149,7 +181,7 @@ final class Level09Tests: XCTestCase {
                 try say("\(number)", ana)
                 // What a kill would leave behind at this moment.
                 let copy = try folder.copy()
-                try room.restarted(copy.application) { room in
+                try restart(room, copy) { room in
                     _ = try enter(
                         room, "tea", "ben", after: (1...number).map { "\($0)" },
                         "write first, then send; and leave nothing in a buffer of the process")
@@ -170,8 +202,21 @@ final class Level09Tests: XCTestCase {
             let hint =
                 "JSON escapes \\n and \\r, not every line break of Unicode: split the bytes at 10, not the text"
             try hintingIfNotStarted(hint) {
-                try room.restarted(folder.copy().application) { room in
-                    _ = try enter(room, "tea", "ben", after: texts, hint)
+                try restart(room, folder.copy()) { room in
+                    try enter(room, "tea", "ben", after: texts) { got in
+                        let index =
+                            texts.indices.first { !got.indices.contains($0) || got[$0] != texts[$0] } ?? 0
+                        let which = "number \(index + 1) is the first that differs. "
+                        if texts[index].contains("\n") || texts[index].contains("\r\n") {
+                            return which
+                                + "A text may hold line breaks: as JSON it is one line all the same, which "
+                                + "ends at byte 10"
+                        }
+                        if texts[index].allSatisfy({ $0 == " " }) {
+                            return which + "An empty text is a message, too, and spaces are part of a text"
+                        }
+                        return which + hint
+                    }
                 }
             }
         }
@@ -188,7 +233,9 @@ final class Level09Tests: XCTestCase {
                 if after[name]?.starts(with: bytes) != true {
                     throw room.wrong(
                         "the file \(name) was written anew",
-                        hint: "add the new message at the end, touch nothing else")
+                        hint:
+                            "add the new message at the end: while a file is written anew, all of it can be lost"
+                    )
                 }
                 if numbers[name] != numbersAfter[name] {
                     throw room.wrong(
@@ -212,21 +259,24 @@ final class Level09Tests: XCTestCase {
             let texts = ["one", "two", "€5 👍"]
             let growths = try growths(in: folder, room) { try say("€5 👍", ana) }
             let hint =
-                "only the torn line may be lost: what stands before the last line break is complete; "
-                + "the torn bytes may not even be UTF-8"
+                "only the torn line may be lost: what stands before the last line break is complete, and is "
+                + "decoded line by line; the torn bytes may not even be UTF-8"
             for write in growths {
                 for end in write.start..<write.end {
                     _ = room.standardErrorOutput()
                     try room.quietly {
                         try hintingIfNotStarted(howToSkip) {
-                            try room.restarted(
-                                try write.files(cutOffAt: end).application, after: write.telling(end)
-                            ) { room in
-                                let got = try history(try room.connect("ben", to: "/ws/rooms/tea/ben"))
-                                guard got == texts.dropLast() || (end > write.start && got == texts) else {
-                                    throw room.wrong(
-                                        "expected the history \(texts.dropLast())", "     got \(got)",
-                                        hint: got.isEmpty ? nothingCameBack : hint)
+                            try hinting(ifCrashed: notByForce) {
+                                try room.restarted(
+                                    try write.files(cutOffAt: end).application, after: write.telling(end)
+                                ) { room in
+                                    let got = try history(try room.connect("ben", to: "/ws/rooms/tea/ben"))
+                                    guard got == texts.dropLast() || (end > write.start && got == texts)
+                                    else {
+                                        throw room.wrong(
+                                            "expected the history \(texts.dropLast())", "     got \(got)",
+                                            hint: got.isEmpty && end == write.start ? nothingCameBack : hint)
+                                    }
                                 }
                             }
                         }
@@ -293,7 +343,45 @@ final class Level09Tests: XCTestCase {
     private let howToSkip =
         "an error in read() keeps the server from starting; look for byte 10 first, and decode complete lines only"
     private let howToWarn =
-        #"FileHandle.standardError.write(Data("…\n".utf8)); print goes to the standard output"#
+        "who runs the server must learn that something was lost: write a line to FileHandle.standardError, as print "
+        + "goes to the standard output"
+    private let notByForce =
+        "half a line is no JSON, and try! or ! makes a crash of it: decode complete lines only"
+    private let noHistory = "who came and went is no history: remember what was said, and nothing else"
+
+    /// The likely misunderstanding behind a history that is not the last 50 of 61 numbers or fewer.
+    private func whatOfThe50(_ got: [String]) -> String {
+        switch got.compactMap({ Int($0) }) {
+        case let numbers where numbers.count > 50:
+            "these are \(numbers.count): the history is the last 50, and no more"
+        case let numbers where (numbers.first ?? 0) > (numbers.last ?? 0):
+            "these are in the wrong order: what was said first comes first"
+        case let numbers where numbers.count == 50 && numbers.first == 1:
+            "the newest are missing: when there are more than 50, the oldest has to go"
+        default: "these are \(got.count), and should be 50: let no more go than there are too many"
+        }
+    }
+
+    /// A restart on this directory. If nothing comes back, the files tell where it was lost.
+    private func restart(_ room: Classroom, _ folder: DataFolder, _ work: (Classroom) throws -> Void) throws {
+        let before = folder.files.values.reduce(0) { $0 + $1.count }
+        do {
+            try room.restarted(folder.application, work)
+        } catch var failure as Failure {
+            let after = folder.files.values.reduce(0) { $0 + $1.count }
+            let closer =
+                before == 0
+                ? "what was said is not in a file of the data directory: write it there first, and then send it. What "
+                    + "waits in a variable or in another task is lost when the process is killed"
+                : after < before
+                    ? "the file held it, and was made anew or emptied when the server started"
+                    : "the file still holds it: is it read when the server starts, and does read return it?"
+            failure.findings = failure.findings.map {
+                $0 == "hint: \(nothingCameBack)" ? "hint: \(closer)" : $0
+            }
+            throw failure
+        }
+    }
 
     /// A server that does not start any more has read something that it cannot decode.
     private func hintingIfNotStarted<Result>(_ hint: String, _ part: () throws -> Result) throws -> Result {
@@ -312,7 +400,9 @@ final class Level09Tests: XCTestCase {
         if growths.isEmpty {
             throw room.wrong(
                 "something was said, and no file in the data directory has grown",
-                hint: "append the message to the journal before you tell it")
+                hint:
+                    "append the message to the journal, which is a file in this directory, before you tell it"
+            )
         }
         return growths
     }
@@ -328,14 +418,14 @@ final class Level09Tests: XCTestCase {
     private func enter(
         _ room: Classroom, _ path: String, _ name: String, at user: String? = nil,
         after texts: [String]? = nil,
-        _ hint: String = ""
+        _ hint: String = "", explaining: (([String]) -> String)? = nil
     ) throws -> Client {
         let client = try room.connect(name, to: "/ws/rooms/\(path)/\(user ?? name)")
         let got = try history(client)
         if let texts, got != texts {
             throw room.wrong(
                 "expected the history \(texts)", "     got \(got)",
-                hint: got.isEmpty && room.isRestarted ? nothingCameBack : hint)
+                hint: got.isEmpty && room.isRestarted ? nothingCameBack : explaining?(got) ?? hint)
         }
         while try client.receiveJSON(wanted: "the join notice")["type"] != "system" {}
         return client

@@ -26,7 +26,10 @@ final class Level12Tests: XCTestCase {
                     if event["data"] != value {
                         throw client.wrong(
                             expected: "\"data\":\(value.text)", got: event.text,
-                            "the body may be any JSON value and is passed on as it is, under the key data")
+                            event["data"] == nil
+                                ? "data is missing: null is a value, too, but an optional that is nil is left out"
+                                : "the body may be any JSON value and is passed on as it is, under the key data"
+                        )
                     }
                 }
             }
@@ -41,7 +44,10 @@ final class Level12Tests: XCTestCase {
             let clients = try names.mapValues { try room.connect("on \($0)", to: "/updates/\($0)") }
             let stream = try subscribe("streaming", to: "stocks", room)
             for (topic, path) in names.sorted(by: { $0.key < $1.key }) {
-                try publish(["for": .string(topic)], to: topic, at: path, room, subscribers: 1)
+                try hinting(
+                    "a topic and a stream of the same name are two things: keep their clients in two lists",
+                    { try publish(["for": .string(topic)], to: topic, at: path, room, subscribers: 1) },
+                    when: { $0.contains { topic == "stocks" && $0.contains(#""subscribers":2"#) } })
             }
             for (topic, client) in clients {
                 try client.expect(
@@ -93,7 +99,9 @@ final class Level12Tests: XCTestCase {
                     client.drop(reset: number % 2 == 0)
                 }
             }
-            try room.expectPost("/publish/tea", #""half""#, json: ["subscribers": 10], hint)
+            try room.expectPost(
+                "/publish/tea", #""half""#, json: ["subscribers": 10],
+                "20 have left: unsubscribe each, whichever way its loop ends; and \(hint)")
             try publish("fence", to: "tea", room, subscribers: 10, hint)
             for client in crowd.prefix(10) {
                 // While some were still leaving, it was published more than once.
@@ -111,16 +119,17 @@ final class Level12Tests: XCTestCase {
             let ana = try room.connect("ana", to: "/updates/tea")
             let bodies = ["", "hello", #"{"a":1"#, "{'a':1}", "[1 2]", #"{"a":1} x"#, "nul", #""open"#]
             for body in bodies.map({ Array($0.utf8) }) + [Array("\"\u{E9}\"".utf8.dropLast(2)) + [0x22]] {
-                let answer = try room.post("/publish/tea", bytes: body)
+                let answer = try hinting(
+                    ifCrashed:
+                        "what comes from outside may be anything: with try! each mistake of a client ends the "
+                        + "server"
+                ) { try room.post("/publish/tea", bytes: body) }
                 let error = answer.json?["error"]?.string
                 if answer.status != 400 || error?.lowercased().contains("json") != true {
                     throw room.wrong(
                         #"expected status 400 and {"error":…}, with a text that names JSON"#,
                         "     got status \(answer.status): \(answer.text)",
-                        hint: answer.status == 500
-                            ? "catch the DecodingError: what you throw is answered with 500, as a fault of the server"
-                            : "decode the body before you publish it; what cannot be decoded is answered 400, in JSON"
-                    )
+                        hint: Self.hint(onRefusing: body, answer))
                 }
                 try publish("fence", to: "tea", room, subscribers: 1)
                 try ana.expect(json: ["topic": "tea", "data": "fence"], "nobody is sent what is not JSON")
@@ -209,10 +218,12 @@ final class Level12Tests: XCTestCase {
                 for (type, client) in clients {
                     let event = try client.expect(
                         json: ["type": "data", "data_type": .string(type)],
-                        "each second, to those of this stream")
+                        "once each second, to those of this stream alone: type is data, and data_type is what it is about"
+                    )
                     guard case .object(let members)? = event["data"], !members.isEmpty else {
                         throw client.wrong(
-                            expected: "data that is a JSON object with members", got: event.text)
+                            expected: "data that is a JSON object with members", got: event.text,
+                            "data is what DataType.makeUp() gives")
                     }
                     try expectTimestamp("2026-01-01T00:00:0\(second)", in: event, client)
                     try fence(client, "one update a second, of one type")
@@ -251,12 +262,23 @@ final class Level12Tests: XCTestCase {
             try ana.send(Array("ping".utf8))
             try fence(ana, "any other text, and binary, is ignored")
             try tick(room)
-            for client in [ana, bob] {
-                try client.expect(json: ["type": "data"], "ping ends no subscription")
+            try hinting(
+                ifGot: #"{"type":"pong""#,
+                "one pong too many: only the text ping, exactly so, is answered. Any other text, and binary, is "
+                    + "ignored"
+            ) {
+                for client in [ana, bob] {
+                    try client.expect(json: ["type": "data"], "ping ends no subscription")
+                }
             }
             try ana.send("unsubscribe")
-            try ana.expectClose(
-                1000, "after unsubscribe leave the loop; a handler that returns closes with 1000")
+            try hinting(
+                "the close is the confirmation: nothing is sent before it",
+                {
+                    try ana.expectClose(
+                        1000, "after unsubscribe leave the loop; a handler that returns closes with 1000")
+                },
+                when: { $0.contains { $0.hasPrefix("     got {") || $0.hasPrefix("     got text") } })
             try fence(bob, "only who asks is answered")
             try tick(room)
             try bob.expect(json: ["type": "data"], "the stream goes on for the others")
@@ -307,7 +329,7 @@ final class Level12Tests: XCTestCase {
             try bob.expect(json: progress(task, 10))
             room.beginShutdown()
             for client in [ana, bob] { try client.expectClose(1001) }
-            let hint = "in app.onShutdown cancel the streamers' tasks, and wait until they have ended"
+            let hint = "in app.onShutdown cancel each of the streamers' tasks, and wait until they have ended"
             try room.expect(
                 "the server stops",
                 "a task that is cancelled ends when sleep() throws and nobody holds the error back: no try?"
@@ -355,10 +377,13 @@ final class Level12Tests: XCTestCase {
             }
             let second = try start(ana)
             if first == second {
-                throw ana.wrong(expected: "a number for the second task", got: "the same again")
+                throw ana.wrong(
+                    expected: "a number for the second task", got: "the same again",
+                    "a client tells its tasks apart by their numbers: never give one twice")
             }
             try expectError(
-                bob, ["action": "cancel", "task": first], naming: "task", "it is another client's task")
+                bob, ["action": "cancel", "task": first], naming: "task",
+                "it is another client's task: each connection has a list of its own")
             let bobs = try start(bob)
             for step in 1...3 {
                 try room.advance(by: .milliseconds(100), onceAsleep: 6, Self.sleeper)
@@ -369,7 +394,10 @@ final class Level12Tests: XCTestCase {
             try ana.send(json: ["action": "cancel", "task": first])
             try ana.expect(json: ["type": "cancelled", "task": first])
             for step in 4...5 {
-                try room.advance(by: .milliseconds(100), onceAsleep: 5, Self.sleeper)
+                try room.advance(
+                    by: .milliseconds(100), onceAsleep: 5,
+                    "ana's other task and bob's go on with the streamers: cancel the one that is named, and no other"
+                )
                 try ana.expect(
                     json: progress(second, 10 * step), "to cancel one task ends that one, and no other")
                 try bob.expect(
@@ -390,7 +418,8 @@ final class Level12Tests: XCTestCase {
                 }
                 try ana.send(json: ["action": "cancel", "task": task])
                 let hint =
-                    "cancel() only asks the task to end: wait until it has, then confirm, and only once"
+                    "taken off the list, a task still runs: cancel() asks it to end; wait until it has, then confirm, "
+                    + "and only once"
                 _ = try hinting(
                     "\(hint); does the sleep throw (try, not try?)?",
                     { try ana.expect(json: ["type": "cancelled", "task": task], hint) },
@@ -464,13 +493,16 @@ final class Level12Tests: XCTestCase {
             for (number, leave) in ways.enumerated() {
                 let ana = try room.connect("ana", to: "/ws/tasks")
                 for _ in 1...2 { try start(ana) }
-                try room.expect("three streamers and three tasks sleep", Self.sleeper) {
-                    room.clock.sleeperCount == 6
-                }
+                try room.expect(
+                    "three streamers and three tasks sleep",
+                    number == 0
+                        ? Self.sleeper
+                        : "bob's task runs on: when a client leaves, its own tasks end, and those of no other"
+                ) { room.clock.sleeperCount == 6 }
                 try leave(ana)
                 try room.expect(
                     "ana's tasks end when she has left, and bob's goes on",
-                    "cancel all tasks of the client when its loop has ended, in whatever way"
+                    "cancel all tasks of this client, and those of no other, when its loop has ended, in whatever way"
                 ) { room.clock.sleeperCount == 4 }
                 try room.advance(by: .milliseconds(100), onceAsleep: 4, Self.sleeper)
                 try bob.expect(json: progress(task, 10 * (number + 1)), "the tasks of others go on")
@@ -505,7 +537,10 @@ final class Level12Tests: XCTestCase {
                 (["action": "cancel", "task": 1_000_000], "task"),
             ]
             for (command, word) in commands {
-                try expectError(ana, command, naming: word, "name what is wrong")
+                try expectError(
+                    ana, command, naming: word,
+                    "whoever sends a command waits for an answer: if it cannot be carried out, say what is wrong"
+                )
             }
             for text in ["hello", "", "[1]", "7", #"{"action""#] {
                 try ana.send(text)
@@ -523,7 +558,8 @@ final class Level12Tests: XCTestCase {
     private static let types = ["stocks", "weather", "news"]
     private static let onlyUpdates = "subscribers are sent what is published, and nothing else"
     private static let streamers =
-        "start one task for each of the three types in app.onStartup, not one for each client; it sleeps on app.clock"
+        "start one task for each of the three types in app.onStartup, not one for each client; it sleeps on app.clock, "
+        + "and runs on when nobody listens"
     private static let sleeper = "a task waits with clock.sleep(for: .milliseconds(100)) between two steps"
 
     /// A check whose clock stands still.
@@ -551,6 +587,21 @@ final class Level12Tests: XCTestCase {
             throw room.wrong(
                 "expected status 200 and \(wanted.text)", "     got status \(answer.status): \(answer.text)",
                 hint: hint.isEmpty ? Self.hint(onPublishing: answer, to: topic, count) : hint)
+        }
+    }
+
+    /// The likely misunderstanding behind a wrong answer to one who publishes what is not JSON.
+    private static func hint(onRefusing body: [UInt8], _ answer: Classroom.HTTPAnswer) -> String {
+        switch answer.status {
+        case 500: "catch the DecodingError: what you throw is answered with 500, as a fault of the server"
+        case 400:
+            "the status is right, but a program that publishes JSON reads JSON: an object with an error, whose text "
+                + "names JSON"
+        case 200 where body.isEmpty:
+            "nothing at all is not JSON either: refuse what cannot be decoded, and publish no guess in its place"
+        default:
+            "decode the body before you publish it; what cannot be decoded is answered 400, in JSON, and a guess "
+                + "would hide the mistake"
         }
     }
 
@@ -583,9 +634,11 @@ final class Level12Tests: XCTestCase {
         try hinting(
             "an update that is not due, before the first second is over: are the streamers started in app.onStartup?",
             {
-                try fence(
-                    client,
-                    "nothing is sent before the first second is over, and ping is answered with a pong")
+                try hinting(ifGot: "text", "all that the server says is JSON with a type, the pong too") {
+                    try fence(
+                        client,
+                        "nothing is sent before the first second is over, and ping is answered with a pong")
+                }
             },
             when: { $0.contains { $0.contains("     got ") && $0.contains(#""data_type""#) } })
         return client
@@ -606,10 +659,25 @@ final class Level12Tests: XCTestCase {
         let text = event["timestamp"]?.string ?? ""
         // ISO 8601 knows fractions, and more than one way to write UTC.
         guard text.wholeMatch(of: /(.{19})(\.[0-9]+)?(Z|\+00:?00)/)?.1 ?? "" == time else {
-            throw client.wrong(
-                expected: "\"timestamp\":\"\(time)Z\"", got: event.text,
-                "the time is clock.secondsSince1970, and UTC ends with Z")
+            let hint =
+                if text.prefix(19) == time {
+                    "a time without its zone may be anywhere on earth: UTC ends with Z"
+                } else if let got = Self.seconds(text), let wanted = Self.seconds(time),
+                    got - wanted == 19_800
+                {
+                    "this is the local time in India, where the server of this check is: a formatter writes local time "
+                        + "unless told otherwise, also if a Z stands in its format"
+                } else {
+                    "the time is clock.secondsSince1970 of the application's clock, which the check moves; Date() is "
+                        + "the machine's"
+                }
+            throw client.wrong(expected: "\"timestamp\":\"\(time)Z\"", got: event.text, hint)
         }
+    }
+
+    /// The seconds since 1970 of a timestamp that is taken for UTC.
+    private static func seconds(_ timestamp: String) -> Double? {
+        (try? Date(timestamp.prefix(19) + "Z", strategy: .iso8601))?.timeIntervalSince1970
     }
 
     /// Starts a task, which says so and is at 0 percent.
@@ -624,7 +692,9 @@ final class Level12Tests: XCTestCase {
             },
             when: { $0.contains { $0.contains("nothing came") } })
         guard let task = event["task"], task.int != nil else {
-            throw client.wrong(expected: "a whole number for the task", got: event.text)
+            throw client.wrong(
+                expected: "a whole number for the task", got: event.text,
+                "the number is how the client names this task when it wants to cancel it")
         }
         try client.expect(json: progress(task, 0), "0 percent follows at once")
         return task
@@ -680,7 +750,9 @@ final class Level12Tests: XCTestCase {
     }
 
     private func hintingIfTheLoopEnded<Result>(_ part: () throws -> Result) throws -> Result {
-        try hinting("a complaint is answered, and the loop goes on", part) { findings in
+        try hinting(
+            "a command that cannot be carried out is answered with an error, and the loop goes on", part
+        ) { findings in
             findings.contains { $0.contains("threw: Complaint") || $0.hasPrefix("     got close") }
         }
     }

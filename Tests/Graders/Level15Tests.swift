@@ -14,7 +14,8 @@ final class Level15Tests: XCTestCase {
             try publish(publisher, texts)
             for text in texts {
                 try hintingIfDropped(
-                    "nothing is missing here: number - last - 1, where last is the number sent just before"
+                    "nothing is missing here, and a count of 0 is no news: number - last - 1, where last is the number "
+                        + "sent just before"
                 ) { try ana.expect(json: .message(text), "each text once, unchanged, in order") }
             }
             let ben = try subscribe(room, "Ben")
@@ -38,7 +39,8 @@ final class Level15Tests: XCTestCase {
             try publish(try room.connect("Publisher", to: "/publish"), ["hi"])
             for client in [ana, ben] {
                 try hinting(
-                    ifGot: "close", "a subscriber may say what it likes, as often as it likes: read on"
+                    ifGot: "close",
+                    "a subscriber may say what it likes, as often as it likes, and binary, too: read on"
                 ) {
                     _ = try client.expect(json: .message("hi"), "only /publish publishes")
                 }
@@ -262,14 +264,32 @@ final class Level15Tests: XCTestCase {
                 let ana = try room.connect("Ana", to: "/files/\(size).bin")
                 let whole = bytes(size)
                 for start in stride(from: 0, to: size, by: 8192) {
+                    let rest = size - start
                     try hinting(ifGot: "text", "a file is bytes: send a [UInt8]") {
-                        try ana.expect(
-                            Array(whole[start..<min(start + 8192, size)]),
-                            "every message but the last has 8,192 bytes, none has none, and nothing is changed"
-                        )
+                        try hinting(
+                            ifGot: "close", "the file is not over: what is left at its end is a message, too"
+                        ) {
+                            try ana.expect(
+                                Array(whole[start..<min(start + 8192, size)]),
+                                rest < 8192
+                                    ? "the last message has all that is left, here \(rest) bytes, and nothing is added"
+                                    : "every message but the last has 8,192 bytes, and nothing is changed")
+                        }
                     }
                 }
-                try ana.expectClose(1000, "after the last byte: nothing more, also no empty message")
+                try hinting(
+                    ifGot: "close",
+                    "1000 says that the work is done. A handler that simply returns closes with it"
+                ) {
+                    try hinting(
+                        "after the last byte the handler is over: if it waits for more, the connection stays open",
+                        {
+                            try ana.expectClose(
+                                1000,
+                                "after the last byte: nothing more, also no empty message; an empty file is a close "
+                                    + "and nothing else")
+                        }, when: { $0.contains { $0.contains("nothing came") } })
+                }
             }
         }
     }
@@ -281,7 +301,15 @@ final class Level15Tests: XCTestCase {
             for name in names {
                 let path = name.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
                 let ana = try room.connect("Ana", to: "/files/\(path)")
-                try ana.expect(Array("in \(name)".utf8), "the file's name is \(name)")
+                let hint =
+                    switch name {
+                    case "%2e":
+                        "the parameter is decoded already: who decodes it again looks for a file called ."
+                    case _ where name.contains(".."):
+                        "two dots lead upwards only where they are all of a name"
+                    default: "socket.parameters has the name decoded, and request.path has not"
+                    }
+                try ana.expect(Array("in \(name)".utf8), "the file's name is \(name): \(hint)")
                 try ana.expectClose(1000)
             }
         }
@@ -298,7 +326,9 @@ final class Level15Tests: XCTestCase {
                     room, name,
                     name.hasSuffix("%00")
                         ? "\\0 in a name ends it for the operating system: refuse it"
-                        : "neither a folder nor a name with a / in it is the name of a file here")
+                        : name.hasPrefix("folder")
+                            ? "neither a folder nor a name with a / in it is the name of a file here"
+                            : "there is no file of exactly this name: say so before anything is read or sent")
             }
             let ana = try room.connect("Ana", to: "/files/here.txt")
             try ana.expect(Array("here".utf8))
@@ -323,7 +353,9 @@ final class Level15Tests: XCTestCase {
                 "%2E%2E%2Fsecret.txt", "....%2F%2Fsecret.txt", "..%2Fdata%2F..%2Fsecret.txt",
             ]
             for name in names {
-                try expectNoSuchFile(room, name, "a client chooses this name: a / in it would make it a path")
+                try expectNoSuchFile(
+                    room, name,
+                    "a client chooses this name: a / in it would make it a path. Refuse it, and mend nothing")
             }
         }
     }
@@ -336,7 +368,9 @@ final class Level15Tests: XCTestCase {
             let slow = try room.connect("Slow", to: "/files/large.bin", receiveBuffer: 128 << 10)
             let first = try slow.receiveBytes()
             guard first.count == 8192 else {
-                throw room.wrong("expected a message of 8,192 bytes", "     got one of \(first.count) bytes")
+                throw room.wrong(
+                    "expected a message of 8,192 bytes", "     got one of \(first.count) bytes",
+                    hint: "every message but the last has 8,192 bytes")
             }
             // The server can send no more than a few MiB beyond that. What it has not read may still change.
             try data.change(lastBytes: 8192, of: "large.bin", to: 0xFF)
@@ -396,8 +430,11 @@ final class Level15Tests: XCTestCase {
     }
 
     private func subscribe(_ room: Classroom, _ name: String) throws -> Client {
-        let client = try room.connect(name, to: "/feed", receiveBuffer: 128 << 10)
-        try client.expect(json: ["type": "subscribed"], "the first that a subscriber is sent")
+        let client = try room.connect(
+            name, to: "/feed", receiveBuffer: 128 << 10, "accept the handshake before anything is sent")
+        try client.expect(
+            json: ["type": "subscribed"],
+            "this comes first, and at once: it says from when on a subscriber hears everything")
         return client
     }
 
@@ -429,8 +466,21 @@ final class Level15Tests: XCTestCase {
     }
 
     private func expectNoSuchFile(_ room: Classroom, _ name: String, _ hint: String) throws {
-        let eve = try room.connect("Eve", to: "/files/\(name)", hint)
-        try eve.expectClose(1008, reason: "No such file", hint)
+        let eve = try hinting(
+            ifGot: "HTTP status",
+            "a page sees nothing of a status, but code and reason of a close: throw a WebSocketException, as what else "
+                + "is thrown is answered 500"
+        ) { try room.connect("Eve", to: "/files/\(name)", hint) }
+        try hinting(ifGot: "close 1008", "the code is right; the reason tells the client what is wrong") {
+            try hinting(
+                ifGot: "close 1011",
+                "1011 says that the server is broken; here the client has asked for the wrong name"
+            ) {
+                try hinting(ifGot: "text", "this is said with the close alone, and nothing before it") {
+                    try eve.expectClose(1008, reason: "No such file", hint)
+                }
+            }
+        }
     }
 
     private func bytes(_ count: Int) -> Data {
@@ -446,9 +496,14 @@ private struct Reading {
         var last = start
         var missing = 0
         while last < end {
-            let event = try client.receiveJSON(
-                wanted: "message \(end), which was published last, or another one before it",
-                "the newest stay: when the queue is full, the oldest in it makes room")
+            let event = try hinting(
+                ifGot: "close",
+                "a slow reader loses messages and keeps its place: nobody may end its connection, as broadcast does"
+            ) {
+                try client.receiveJSON(
+                    wanted: "message \(end), which was published last, or another one before it",
+                    "the newest stay: when the queue is full, the oldest in it makes room")
+            }
             if event["type"] == "dropped", case .number(let count)? = event["count"], count > 0 {
                 missing += Int(count)
                 continue
@@ -472,7 +527,8 @@ private struct Reading {
                     "expected to be told of \(number - last - 1) dropped messages between \(last) and \(number)",
                     "     got \(missing == 0 ? "no such event" : "told of \(missing)")",
                     hint:
-                        "tell it before the message that follows on the gap; count only what is missing there"
+                        "tell it before the message that follows on the gap, and send that one, too; count only what "
+                        + "is missing there"
                 )
             }
             last = number
