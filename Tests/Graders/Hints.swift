@@ -41,6 +41,12 @@ private func hintingFirst<Result>(
     }
 }
 
+/// Runs a part of a check. If nothing came at all, a closer hint takes the place of the usual one.
+@discardableResult
+func hinting<Result>(ifSilent hint: String, _ part: () throws -> Result) throws -> Result {
+    try hinting(hint, part) { $0.contains { $0.contains(", but nothing came") } }
+}
+
 /// Runs a part of a check. Another hint takes the place of the usual one if the findings are of this kind.
 @discardableResult
 func hinting<Result>(

@@ -22,7 +22,12 @@ final class Level16Tests: XCTestCase {
             try alice.send([1, 2, 3])
             for other in [bob, cy] {
                 for text in texts {
-                    try other.expect("[Alice]: \(text)", "unchanged, with the name before it")
+                    try hinting(
+                        ifGot: "text \"[Cy]: Cy\"",
+                        "the first text is the name, and only that: nobody is told"
+                    ) {
+                        try other.expect("[Alice]: \(text)", "unchanged, with the name before it")
+                    }
                 }
             }
             try bob.send("Hi")
@@ -41,9 +46,14 @@ final class Level16Tests: XCTestCase {
                 { $0.drop(reset: true) },
             ]
             for leave in leaves {
-                try leave(try enter(room, "Alice"))
+                let alice = try hinting(
+                    ifGot: "close 4009",
+                    "Alice has left, and whoever has left needs no name any more: set it free"
+                ) { try enter(room, "Alice") }
+                try leave(alice)
                 try bob.expect(
-                    "[Server]: Alice has left the chat.", "a plain client cannot come back: it has left")
+                    "[Server]: Alice has left the chat.",
+                    "whichever way its connection has ended, a plain client cannot come back: it has left")
             }
             // Those who never had a name were never here.
             try room.connect("Nobody", to: chat).close()
@@ -60,10 +70,13 @@ final class Level16Tests: XCTestCase {
             room in
             let alice = try enter(room, "Alice")
             let longest = String(repeating: "é", count: 32)
-            let bob = try enter(room, longest)
+            let bob = try enter(room, longest, as: "Bob")
             for name in ["Alice", longest, "Server"] {
                 try expectRefusal(
-                    room, name, 4009, "Username taken", "one name, one person; Server is the server's own")
+                    room, name, 4009, "Username taken",
+                    name == "Server"
+                        ? "as Server, anybody could announce anything: the name is the server's own"
+                        : "one name is one person, and this one is here already")
             }
             for name in ["", longest + "é"] {
                 try expectRefusal(room, name, 1008, "Invalid username", "1 to 32 characters")
@@ -144,7 +157,10 @@ final class Level16Tests: XCTestCase {
             }
             for failures in limits.prefix(6).indices {
                 let all = pauses.map { $0[failures] }
-                let hint = "full jitter: any time from 0 up to the limit, or all clients come back together"
+                let hint =
+                    Set(all).count > 1 || all.contains(.seconds(limits[failures]))
+                    ? "full jitter: any time from 0 up to the limit, or all clients come back together"
+                    : "all 20 waited equally long: the seed that init is given decides the pauses"
                 if all.allSatisfy({ $0 > .seconds(limits[failures] / 2) }) {
                     throw room.wrong(
                         "of 20 clients, none waited less than \(limits[failures] / 2) s after failure \(failures + 1)",
@@ -153,9 +169,14 @@ final class Level16Tests: XCTestCase {
                 if all.allSatisfy({ $0 < .seconds(limits[failures] / 2) }) {
                     throw room.wrong(
                         "of 20 clients, none waited more than \(limits[failures] / 2) s after failure \(failures + 1)",
-                        hint: "the limit doubles after each failure, up to 30 s")
+                        hint: Set(all).count == 1 ? hint : "the limit doubles after each failure, up to 30 s")
                 }
-                if Set(all).count < 15 { throw room.wrong("20 clients waited equally long", hint: hint) }
+                if Set(all).count < 15 {
+                    throw room.wrong(
+                        "expected 20 clients with different seeds to wait differently long",
+                        "     got \(Set(all).count) different pauses after failure \(failures + 1)",
+                        hint: hint)
+                }
             }
             let alice = start("Alice", at: server, in: room)
             for failures in limits.indices {
@@ -236,7 +257,9 @@ final class Level16Tests: XCTestCase {
                             "expected the server to hear \(typed)", "     got \(record.heard)",
                             hint: "in the order in which it was typed, also when it is sent again")
                     }
-                    let hint = "what has a number up to the last seen was shown before"
+                    let hint =
+                        "every event is shown once: seen follows each of them, and the next hello says "
+                        + "from where to go on"
                     for text in record.said { try alice.expect(sees: text, hint) }
                     try alice.expectEnd(hint)
                 }
@@ -276,13 +299,17 @@ final class Level16Tests: XCTestCase {
             line = try server.nextCaller().accept(subprotocol: "chat.resume.v1")
             // The other way round: a gap.
             let hint =
-                "what comes before the number in the welcome counts as seen, or else events would be passed over"
+                "the last welcome said from 1, so nothing of that server was seen: seen follows "
+                + "each welcome, too"
             try line.welcome(seen: 0, received: 2, from: 4322, hint)
             try line.send(json: .event(4322, "after the gap"))
             try alice.expect(sees: "after the gap")
             try alice.expectNotice("4321", "a loss is never silent: say how many were missed")
             alice.types("three")
-            try line.expect(json: .message(3, "three"), "what the welcome acknowledges is not sent again")
+            try line.expect(
+                json: .message(3, "three"),
+                "the welcome says what was heard: it acknowledges as an ack does, and nothing is sent "
+                    + "before it")
             // What is said about no gap at all, and about the smallest.
             func notices(seen: Int, gap: Int) throws -> [String] {
                 line.drop()
@@ -302,7 +329,7 @@ final class Level16Tests: XCTestCase {
             }) {
                 throw room.wrong(
                     "expected no notice of a loss, with from at seen + 1", "     got \(wrong)",
-                    hint: "nothing was lost here")
+                    hint: "what comes next is the event after the last one seen: nothing was lost")
             }
             if try notices(seen: 4323, gap: 1).allSatisfy(none.contains) {
                 throw room.wrong(
@@ -328,9 +355,14 @@ final class Level16Tests: XCTestCase {
                 let line = caller.accept()
                 try line.expect("Alice", "the name comes first, on every connection")
                 let hint = "keep what is typed without a connection, and send it after the name, in order"
-                for text in expected { try line.expect(text, hint) }
+                let double =
+                    "this was sent before, and a plain server knows no doubles: what is sent is done "
+                    + "with"
+                try hinting(ifGot: ["text \"early": double, "text \"now": double]) {
+                    for text in expected { try line.expect(text, hint) }
+                }
                 alice.types("now \(cut)")
-                try line.expect("now \(cut)")
+                try line.expect("now \(cut)", "what is typed on a connection is sent at once")
                 try line.send("Hi")
                 try alice.expect(sees: "Hi")
                 let notices = alice.noticeCount
@@ -386,7 +418,13 @@ final class Level16Tests: XCTestCase {
     func testLeaving() throws {
         let rule = "whoever leaves closes with 1000, and does not come back"
         try grade(TheClient.self, rule, prepare: { $0.clock.useManualTime() }) { room in
-            let hint = "the end of the typing, and the cancellation of the task, are the user's wish"
+            let hint =
+                "whoever leaves says so, with a close of their own: else the server waits for their "
+                + "return"
+            let stays = """
+                nothing more is typed, and nothing waits for its delivery: look at that after every change, \
+                and leave
+                """
             let leaves: [(Person) -> Void] = [{ $0.endsTyping() }, { $0.interrupts() }]
             for leave in leaves {
                 for subprotocol in ["chat.resume.v1", nil] {
@@ -401,7 +439,7 @@ final class Level16Tests: XCTestCase {
                     try line.send(subprotocol == nil ? "Hi" : JSONValue.event(1, "Hi").text)
                     try alice.expect(sees: "Hi")
                     leave(alice)
-                    try line.expectClose(1000, hint)
+                    try hinting(ifSilent: stays) { try line.expectClose(1000, hint) }
                     line.drop()
                     try expectDeparture(alice, server, room)
                 }
@@ -481,7 +519,10 @@ final class Level16Tests: XCTestCase {
             for (n, nonsense) in ["Alice", "{}", #"{"type":"message","n":"1","message":"x"}"#].enumerated() {
                 let client = try room.connect("Client \(n)", to: chat, subprotocols: ["chat.resume.v1"])
                 try client.send(nonsense)
-                try client.expectClose(1007, "what does not fit the subprotocol is closed with 1007")
+                try hinting(
+                    ifGot: "close 1011",
+                    "1011 says that the server is in trouble. Here the data is wrong: 1007"
+                ) { try client.expectClose(1007, "what does not fit the subprotocol is closed with 1007") }
             }
             try bob.send("Hi")
             for _ in 3...4 { try again.expect(json: ["type": "ack"]) }
@@ -511,7 +552,9 @@ final class Level16Tests: XCTestCase {
             alice.drop()
             for n in 4...6 { try say("\(n)") }
             for seen in [2, 3, 5] {
-                alice = try resume(room, "Alice", "s1", seen: seen, received: 0, from: seen + 1)
+                alice = try resume(
+                    room, "Alice", "s1", seen: seen, received: 0, from: seen + 1,
+                    "what was seen is not sent again: the event after it comes next, and from is its number")
                 for n in seen + 1...6 { try alice.expect(json: .event(n, "[Bob]: \(n)"), hint) }
                 alice.drop(reset: true)
             }
@@ -529,8 +572,15 @@ final class Level16Tests: XCTestCase {
             // More than a server has to keep.
             for n in 10...1010 { try bob.send("\(n)") }
             for n in 10...1010 { try cy.expect("[Bob]: \(n)") }
-            alice = try resume(room, "Alice", "s1", seen: 7, received: 0, from: 11)
-            for n in 11...1010 { try alice.expect(json: .event(n, "[Bob]: \(n)"), "the last 1,000 are kept") }
+            let limit =
+                "what others can make grow needs a limit: the last 1,000 are kept, and from names the "
+                + "oldest"
+            alice = try resume(room, "Alice", "s1", seen: 7, received: 0, from: 11, limit)
+            for n in 11...1010 {
+                try alice.expect(
+                    json: .event(n, "[Bob]: \(n)"),
+                    "the last 1,000 are kept: when there is no more room, the oldest go")
+            }
         }
     }
 
@@ -557,7 +607,9 @@ final class Level16Tests: XCTestCase {
             for leave in [{ $0.drop() }, { try $0.close(code: 1001) }] as [(Client) throws -> Void] {
                 let alice = try resume(room, "Alice", "s1", received: 0)
                 try leave(alice)
-                try room.advance(by: .seconds(59), onceAsleep: 1)
+                try room.advance(
+                    by: .seconds(59), onceAsleep: 1,
+                    "no close with 1000 came: whose connection breaks may come back, and is waited for")
                 try talkForAWhile(hint)
                 try expectRefusal(room, "Alice", 4009, "Username taken", hint)
                 hint =
@@ -587,14 +639,15 @@ final class Level16Tests: XCTestCase {
             let first = try resume(room, "Alice", "s1", received: 0, from: 1)
             let stranger = try room.connect("Mallory", to: chat, subprotocols: ["chat.resume.v1"])
             try stranger.send(json: .hello("Alice", "s2", seen: 0))
-            try stranger.expectClose(4009, reason: "Username taken", "the name belongs to another session")
+            try stranger.expectClose(
+                4009, reason: "Username taken", "who knows a name does not own it yet: the session proves it")
             let second = try hinting(
                 ifGot: "close 4009",
                 "the name belongs to this very session: ask that first, and only then whether the name is free"
             ) { try resume(room, "Alice", "s1", received: 0, from: 1) }
             try first.expectClose(
                 4010, reason: "Resumed elsewhere",
-                "the server may not have noticed that the old connection is dead")
+                "nobody listens at the other end of the old connection any more: close it")
             try second.send(json: .message(1, "Hi"))
             try bob.expect("[Alice]: Hi", "the end of the old connection is not the end of the session")
             try second.expect(
@@ -609,8 +662,8 @@ final class Level16Tests: XCTestCase {
     private let chat = "/ws/chat"
 
     /// A plain client that has said its name and was welcomed.
-    private func enter(_ room: Classroom, _ name: String) throws -> Client {
-        let client = try room.connect(name, to: chat)
+    private func enter(_ room: Classroom, _ name: String, as person: String? = nil) throws -> Client {
+        let client = try room.connect(person ?? name, to: chat)
         try client.send(name)
         try client.expect("[Server]: Welcome, \(name).", "whoever has a name is welcomed, alone")
         return client
@@ -640,7 +693,13 @@ final class Level16Tests: XCTestCase {
                 "type": "welcome", "received": .number(Double(received)), "from": .number(Double(from)),
             ]
         }
-        _ = try hintingIfAnEventCame { try client.expect(json: welcome, hint) }
+        _ = try hintingIfAnEventCame {
+            try hinting(
+                ifGotWith: [
+                    #""type":"event""#: "the welcome comes first: it says what the numbers after it mean"
+                ]
+            ) { try client.expect(json: welcome, hint) }
+        }
         return client
     }
 
@@ -693,7 +752,9 @@ final class Level16Tests: XCTestCase {
                 "expected run to return", "     got the error \(error)", hint: "leaving is no failure")
         }
         if room.clock.sleeperCount > 0 {
-            throw room.wrong("run has returned, but something still sleeps on the clock")
+            throw room.wrong(
+                "run has returned, but something still sleeps on the clock",
+                hint: "what run has begun must end with it: cancel it, and wait for it")
         }
         try server.expectNobody("whoever has left does not come back")
     }
@@ -750,9 +811,14 @@ private struct Record {
             throw room.wrong("the client sent a message without n or message")
         }
         if n > heard.count + 1 {
+            let isTheRightOne = text == "line \(heard.count + 1)"
             throw room.wrong(
                 "expected message number \(heard.count + 1)", "     got number \(n)",
-                hint: "a message stays in the outbox until its ack: send from the first one that has none")
+                hint: isTheRightOne
+                    ? "the text is right, its number is not: a message gets it when it is typed, and "
+                        + "keeps it for ever"
+                    : "a message stays in the outbox until its ack: on each connection begin with the "
+                        + "oldest that has none")
         }
         if n == heard.count + 1 { heard.append(text) }
         if heard[n - 1] != text {
@@ -768,7 +834,10 @@ private struct Record {
         let hello = try line.expect(json: ["type": "hello", "user": "Alice"], "the hello is the first frame")
         guard hello["session"]?.string?.isEmpty == false, session == nil || session == hello["session"] else {
             throw room.wrong(
-                "expected the same session as before", hint: "a session outlives its connections")
+                "expected the same session as before",
+                hint:
+                    "by its session the server knows who comes back: it is chosen once, and outlives "
+                    + "its connections")
         }
         session = hello["session"]
         guard let seen = hello["seen"]?.int, (0...said.count).contains(seen) else {
