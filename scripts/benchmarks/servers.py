@@ -342,7 +342,7 @@ def main():
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.seconds = options.seconds or (0.5 if options.quick else 1)
     options.idle = 1000 if options.quick else 5000
-    options.counts = [10, 100, 1000] if options.quick else [10, 100, 1000, 10_000]
+    options.counts = [10, 100, 1000, 10_000]
 
     files = raise_file_limit()
     options.counts = [count for count in options.counts if count + 100 < files]
