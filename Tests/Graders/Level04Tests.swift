@@ -11,13 +11,16 @@ final class Level04Tests: XCTestCase {
             try ana.send("fence")
             try ana.expect(
                 json: event("system", "tea", "ana", "ana joined"),
-                "the joiner hears its own join: add it to the room first, then announce")
+                "the joiner hears its own join, too, and so knows that it is in: add it first, "
+                    + "then tell everyone")
             try ana.expect(json: event("message", "tea", "ana", "fence"), "a join is told once")
             let ben = try room.enter("tea", "ben")
             try ben.expect(
                 json: event("system", "tea", "ben", "ben joined"), "a joiner hears only what comes after")
             try ana.expect(
-                json: event("system", "tea", "ben", "ben joined"), "those who are there hear it too")
+                json: event("system", "tea", "ben", "ben joined"),
+                "those who were there hear it, too. Are they still members? A room that exists is "
+                    + "not made anew")
         }
     }
 
@@ -28,9 +31,22 @@ final class Level04Tests: XCTestCase {
             for text in ["one", "", "three"] { try ana.send(text) }
             for text in ["one", "", "three"] {
                 for client in [ana, ben] {
-                    try client.expect(
-                        json: event("message", "tea", "ana", text),
-                        "everyone in the room, the sender too, every text")
+                    let hint =
+                        switch text {
+                        case "": "an empty text is a message like any other: pass it on, in its turn"
+                        case _ where client === ana:
+                            "the sender is a member like the others: from its own text it sees "
+                                + "that it has arrived"
+                        default: "everyone in the room hears every text"
+                        }
+                    let said = "\"message\":\"\(text)\",\"room\":\"tea\",\"type\":\"system\""
+                    try hinting(
+                        ifGotWith: [
+                            said: "what people say has the type message; system is for comings and goings"
+                        ]
+                    ) {
+                        try client.expect(json: event("message", "tea", "ana", text), hint)
+                    }
                 }
             }
         }
@@ -40,16 +56,19 @@ final class Level04Tests: XCTestCase {
         try grade(Rooms.self, "those in other rooms hear nothing of it") { room in
             let (ana, ben) = try room.two("tea", "ana", "ben")
             let cem = try room.joined("coffee", "cem")
-            try ana.send("tea only")
-            try ana.expect(json: event("message", "tea", "ana", "tea only"))
-            try ben.expect(json: event("message", "tea", "ana", "tea only"))
-            try ben.close()
-            try ana.expect(json: event("system", "tea", "ben", "ben left"))
+            let hint =
+                "this is of another room: texts and notices go to the members of their room, not to "
+                + "everyone connected"
+            try hinting(ifGotWith: ["\"room\":\"coffee\"": hint]) {
+                try ana.send("tea only")
+                try ana.expect(json: event("message", "tea", "ana", "tea only"))
+                try ben.expect(json: event("message", "tea", "ana", "tea only"))
+                try ben.close()
+                try ana.expect(json: event("system", "tea", "ben", "ben left"))
+            }
             // The fence: had anything of the tea room come for Cem, it would be here before this.
             try cem.send("fence")
-            try cem.expect(
-                json: event("message", "coffee", "cem", "fence"),
-                "send to the members of the sender's room, not to all connections")
+            try cem.expect(json: event("message", "coffee", "cem", "fence"), hint)
         }
     }
 
@@ -60,10 +79,12 @@ final class Level04Tests: XCTestCase {
             try ben.close()
             try ana.expect(
                 json: event("system", "tea", "ben", "ben left"),
-                "after the loop over the messages has ended, the member has left: tell the others")
+                "ben's leaving is to be told to those who stay. Are they still members? Remove the "
+                    + "one, not the room")
             try ana.send("fence")
             try ana.expect(json: event("message", "tea", "ana", "fence"), "a leave is told once")
-            try room.expectGet("/rooms", json: [["name": "tea", "members": 1]])
+            try room.expectGet(
+                "/rooms", json: [["name": "tea", "members": 1]], "who has left counts no more")
         }
     }
 
@@ -76,9 +97,18 @@ final class Level04Tests: XCTestCase {
             }
             for (client, name) in [(ben, "ben"), (cem, "cem")] {
                 client.drop(reset: name == "cem")
-                try ana.expect(
-                    json: event("system", "tea", name, "\(name) left"),
-                    "leave on every way out of the loop, whatever the code or the error")
+                try hinting(
+                    ifGotWith: [
+                        "\"message\":\"ben left\"":
+                            "ben has left before: the loop has two ways out, by its end and by an error, "
+                            + "and each member takes one"
+                    ]
+                ) {
+                    try ana.expect(
+                        json: event("system", "tea", name, "\(name) left"),
+                        "a lost connection is a leave, too: leave on every way out, whatever the "
+                            + "code or the error")
+                }
             }
             try room.expectGet(
                 "/rooms", json: [["name": "tea", "members": 1]], "a dropped member counts no more")
@@ -95,7 +125,9 @@ final class Level04Tests: XCTestCase {
                 try client.expect(json: event("system", "coffee", "ana", "ana joined"))
             }
             try ana.close()
-            let hint = "remember the room of each connection, not of each name"
+            let hint =
+                "ana has two connections, and one has left: remember the room of each connection, "
+                + "not of each name"
             try room.expectGet(
                 "/rooms", json: [["name": "coffee", "members": 2], ["name": "tea", "members": 1]], hint)
             try ben.expect(json: event("system", "tea", "ana", "ana left"), hint)
@@ -115,11 +147,19 @@ final class Level04Tests: XCTestCase {
             let (name, user) = ("café / bar 1%41", "日本 a+b")
             let client = try room.connect("Nihon", to: path)
             let hint =
-                "socket.parameters holds the names decoded already: do not cut up the path, do not decode again"
-            try client.expect(json: event("system", name, user, "\(user) joined"), hint)
-            try client.send("hi")
-            try client.expect(json: event("message", name, user, "hi"), hint)
-            try room.expectGet("/rooms", json: [["name": .string(name), "members": 1]], hint)
+                "socket.parameters holds the names decoded already: do not cut up the path, do not "
+                + "decode again"
+            let encoded =
+                "in the path the names are still encoded, as here: socket.parameters holds them decoded"
+            let twice =
+                "the client's %2541 means the text %41, and that is decoded once: do not decode it again"
+            let plus = "+ stands for a space in a form's query only. In a path it is a plus sign"
+            try hinting(ifGotWith: ["%C3%A9": encoded, "bar 1A": twice, "日本 a b": plus]) {
+                try client.expect(json: event("system", name, user, "\(user) joined"), hint)
+                try client.send("hi")
+                try client.expect(json: event("message", name, user, "hi"), hint)
+                try room.expectGet("/rooms", json: [["name": .string(name), "members": 1]], hint)
+            }
         }
     }
 
@@ -148,7 +188,15 @@ final class Level04Tests: XCTestCase {
                 ("ale", 3), ("cider", 3), ("cocoa", 1), ("juice", 2), ("milk", 2), ("port", 1), ("rum", 1),
                 ("tea", 2),
             ].map { ["name": .string($0.0), "members": .number($0.1)] }
-            try room.expectGet("/rooms", json: .array(wanted), "a dictionary has no order: sort by name")
+            try hinting(
+                ifGotWith: [
+                    "\"members\":\"": "members is a number: in JSON it stands without quotation marks"
+                ]
+            ) {
+                try room.expectGet(
+                    "/rooms", json: .array(wanted),
+                    "sort by the rooms' names: a dictionary has no order of its own")
+            }
         }
     }
 
@@ -160,8 +208,15 @@ final class Level04Tests: XCTestCase {
             try ben.close()
             try room.expectGet(
                 "/rooms", json: [["name": "coffee", "members": 1]],
-                "remove the room when its last member leaves")
-            let dora = try room.joined("tea", "dora")
+                "an empty set stays in the dictionary: remove the room, too, or every name ever "
+                    + "invented is kept")
+            let anew =
+                "a room that became empty begins anew with the next who comes: nothing may be left of it"
+            let dora = try hinting(anew) {
+                try room.joined("tea", "dora")
+            } when: { _ in
+                true
+            }
             cem.drop()
             try room.expectGet("/rooms", json: [["name": "tea", "members": 1]])
             try dora.send("anew")
@@ -172,7 +227,9 @@ final class Level04Tests: XCTestCase {
     func testOneNameTwiceIsTwoMembers() throws {
         try grade(Rooms.self, "one name twice in a room is two members, who hear and leave separately") {
             room in
-            let hint = "a member is a connection, not a name: the second ana must not replace the first"
+            let hint =
+                "a member is a connection, not a name: of two that are called ana, both are members "
+                + "and hear all"
             let first = try room.joined("tea", "ana")
             let second = try hinting(hint) {
                 let second = try room.joined("tea", "ana", as: "Ana2")
@@ -188,7 +245,9 @@ final class Level04Tests: XCTestCase {
                 try client.expect(json: event("message", "tea", "ana", "hi"), hint)
             }
             try first.close()
-            try second.expect(json: event("system", "tea", "ana", "ana left"))
+            try second.expect(
+                json: event("system", "tea", "ana", "ana left"),
+                "the second ana has not left: remove the one connection, not everyone of its name")
             try second.send("still here")
             try second.expect(
                 json: event("message", "tea", "ana", "still here"), "only the one that left is gone")
@@ -203,7 +262,8 @@ final class Level04Tests: XCTestCase {
             try ana.send("fence")
             for client in [ana, ben] {
                 try client.expect(
-                    json: event("message", "tea", "ana", "fence"), "pass over what is not text, and go on")
+                    json: event("message", "tea", "ana", "fence"),
+                    "what is not text is passed over: nobody hears of it, and it ends nothing")
             }
         }
     }
@@ -217,7 +277,8 @@ final class Level04Tests: XCTestCase {
                 .array((0..<3).map { ["name": "room \($0)", "members": .number(Double(count))] })
             }
             let hint =
-                "between reading and writing what you remember there must be no await: others run meanwhile"
+                "from looking at what you remember to changing it there must be no await: others "
+                + "join and leave meanwhile"
             try room.expectGet("/rooms", json: rooms(of: 20), hint)
             try room.connectSimultaneously(
                 (0..<3).map { ("Late \($0)", path("room \($0)", "late")) },
