@@ -40,7 +40,11 @@ final class Level13Tests: XCTestCase {
             for (index, origin) in origins.enumerated() {
                 let path = index % 2 == 0 ? "/ws/echo?token=ana-laptop" : "/ws/shout?token=ana-laptop"
                 let hint =
-                    "compare the whole origin with the list: scheme, host and port; reject, and do not accept"
+                    index == 0
+                    ? "a foreign page is to get no WebSocket, not even to be closed: "
+                        + "socket.reject(status: 403)"
+                    : "compare whole origins: scheme, host and port. What looks like a listed one may "
+                        + "be another host"
                 try hinting(ifGot: "status", "exactly 403: socket.reject(status: 403)") {
                     try room.expectRefusal(
                         "a page of \(origin)", to: path, headers: ["Origin": origin], status: 403...403, hint)
@@ -60,7 +64,7 @@ final class Level13Tests: XCTestCase {
                 for origin in own {
                     _ = try enter(
                         room, "an own page", "\(path)?token=ana-laptop", origin: origin,
-                        "the page of this very server: see ownOrigins")
+                        "the server's own pages have an Origin, too: socket.request.ownOrigins says which")
                 }
                 for origin in ["https://app.example", "http://dev.example:3000"] {
                     _ = try enter(
@@ -105,7 +109,8 @@ final class Level13Tests: XCTestCase {
             try room.expectGet("/stats", json: ["connections": 3], hint)
             for path in ["/ws/echo", "/ws/shout", "/ws/echo"] {
                 try expectFull(
-                    room, "\(path)?token=ben-laptop", taken: 3, "three are in, and three fit: " + hint)
+                    room, "\(path)?token=ben-laptop", taken: 3,
+                    "three are in, and three fit: with as many slots taken as there are, the server is full")
             }
             // Those who are in notice nothing; HTTP needs no slot, no key and no token.
             for client in [ana, phone] {
@@ -164,7 +169,9 @@ final class Level13Tests: XCTestCase {
             let ana = try enter(room, "ana", "/ws/shout?token=ana-laptop")
             try ana.send([1])
             try ana.expectClose(
-                1011, reason: "Internal error", "an error of the handler must pass the middleware")
+                1011, reason: "Internal error",
+                "an error of the handler passes the middleware: throw it on, and the engine closes "
+                    + "with 1011")
             try room.expectGet("/stats", json: ["connections": 0], hint)
             let ben = try enter(room, "ben", "/ws/echo?token=ben-laptop", hint)
             try spend(2, by: ben)
@@ -189,10 +196,11 @@ final class Level13Tests: XCTestCase {
                 try expectNoKey(room, "/ws/echo", "Missing token", "")
             }
             let hint = "only who passed the checks before may take a slot, and only who took one may free it"
+            let full = "two are in, and two fit: who finds no slot free takes none, and does not get in"
             try room.expectGet("/stats", json: ["connections": 1], hint)
             let ben = try enter(room, "ben", "/ws/shout?token=ben-laptop", hint)
             for _ in 0..<3 {
-                try expectFull(room, "/ws/echo?token=ana-phone", taken: 2, hint)
+                try expectFull(room, "/ws/echo?token=ana-phone", taken: 2, full)
                 try expectForeign(room, "/ws/shout?token=ana-phone")
                 try expectNoKey(room, "/ws/echo?token=x", "Invalid token", "")
             }
@@ -206,7 +214,9 @@ final class Level13Tests: XCTestCase {
         let policy = Policy(capacity: 1, burst: 1)
         try check("the first that refuses decides: origin, then key, then capacity, then rate", policy) {
             room in
-            let hint = "the middleware that is used first is the outermost"
+            let hint =
+                "the origin is asked first, then the key, then the slot: the middleware used first is "
+                + "the outermost"
             try expectForeign(room, "/ws/echo", hint)
             try expectForeign(room, "/ws/echo?token=x", hint)
             let ana = try enter(room, "ana", "/ws/echo?token=ana-laptop")
@@ -315,11 +325,14 @@ final class Level13Tests: XCTestCase {
             for text in ["four", "five", "six"] { try ana.send(text) }
             for text in ["one", "two"] { try ana.expect("Echo: \(text)", "the bucket is full at first") }
             try ana.expect([3], "the bucket is full at first; binary costs a token, as text does")
-            try expectNotHandled(ana)
+            try expectNotHandled(
+                ana,
+                "three tokens were in the bucket, by policy.burst, and are spent, by text and binary alike: "
+                    + "a message for which there is no whole token is not handled")
             let ben = try enter(room, "ben", "/ws/shout?token=ben-laptop")
             for text in ["one", "two", "three", "four"] { try ben.send(text) }
             for text in ["ONE", "TWO", "THREE"] { try ben.expect(text, "the bucket is full at first") }
-            try expectNotHandled(ben)
+            try expectNotHandled(ben, "a route is limited only if it receives with receiveWithinLimit()")
             // For the handler, bytes are an error, if it ever sees them.
             let again = try enter(room, "ben, back again", "/ws/shout?token=ben-laptop")
             try again.send([1])
@@ -348,10 +361,17 @@ final class Level13Tests: XCTestCase {
             try room.advance(by: .seconds(11))
             try spend(
                 1, by: ana, "a token comes back every 10 s here: add it, and ask app.clock what time it is")
-            try expectLimit(ana, "11 s bring one token here, and not a full bucket")
+            try expectLimit(
+                ana,
+                "11 s bring one token here: the bucket is not full then, and what came back once "
+                    + "comes no second time")
             try room.advance(by: .seconds(20))
             let again = "what has come back once must not come back again: remember when you counted last"
-            try expectTokens(2, room, tooFew: "a refused message costs nothing", tooMany: again)
+            try expectTokens(
+                2, room,
+                tooFew:
+                    "a refused message costs nothing, or who tries again would never get through",
+                tooMany: again)
             try room.advance(by: .seconds(6))
             let early =
                 "no token comes back before its time, also after a refusal: remember when you counted last"
@@ -387,14 +407,17 @@ final class Level13Tests: XCTestCase {
             room in
             let hint = "the bucket belongs to the user, not to the connection, the key or the route"
             for _ in 0..<5 {
-                try enter(room, "ana", "/ws/echo?token=ana-laptop", "connecting costs nothing").close()
+                try enter(
+                    room, "ana", "/ws/echo?token=ana-laptop",
+                    "connecting costs no token: only messages do"
+                ).close()
             }
             let laptop = try enter(room, "ana's laptop", "/ws/echo?token=ana-laptop")
             let phone = try enter(room, "ana's phone", "/ws/shout?token=ana-phone")
             try spend(1, by: laptop, "a waiting connection costs nothing: receive first, then spend")
             try phone.send("hi")
-            try phone.expect("HI", "connecting costs nothing")
-            try spend(1, by: laptop, "connecting costs nothing")
+            try phone.expect("HI", "connecting costs no token: only messages do")
+            try spend(1, by: laptop, "connecting costs no token: only messages do")
             try expectLimit(phone, hint)
             let again = try enter(room, "ana's phone, back again", "/ws/echo?token=ana-phone")
             try expectLimit(again, "neither a refusal nor a new connection fills the bucket")
@@ -501,7 +524,8 @@ final class Level13Tests: XCTestCase {
             "the one refused before has freed a slot that it never took: defer comes after take()"
         ) {
             try room.expectGet(
-                "/stats", json: ["connections": .number(Double(taken))], "the refused hold no slot")
+                "/stats", json: ["connections": .number(Double(taken))],
+                "the one refused before is counted: count only whom a free slot was found for")
         }
     }
 
@@ -533,7 +557,9 @@ final class Level13Tests: XCTestCase {
     private func expectNotHandled(_ client: Client, _ hint: String = "") throws {
         let usual =
             "there is no token left: spend before the message is handled, on every route, for text and binary"
-        try client.expectClose(1008, reason: "Rate limit exceeded", hint.isEmpty ? usual : hint)
+        try hinting(ifSilent: "who sends too much must learn why no answer comes: the connection is closed") {
+            try client.expectClose(1008, reason: "Rate limit exceeded", hint.isEmpty ? usual : hint)
+        }
     }
 
     /// Ana can send so many messages now, and no more.
