@@ -123,10 +123,11 @@ one_passed() {
 
 checks_in() { checks_of "$1" | wc -l | tr -d ' '; }
 
-# without COMMAND: as if it were not installed.
+# without COMMAND…: as if they were not installed.
 without() {
+    local command
     mkdir "$work/tools"
     ln -s /usr/bin/* /bin/* "$work/tools/" 2>/dev/null || true
-    rm -f "$work/tools/$1"
+    for command in "$@"; do rm -f "$work/tools/$command"; done
     PATH=$work/tools
 }

@@ -14,7 +14,7 @@ import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 os.execv(sys.argv[1], sys.argv[1:])
 PYTHON
-        interruptible="python3 $work/interruptible"
+        interruptible="$(command -v python3) $work/interruptible"
     fi
     watching=""
 }
@@ -43,18 +43,48 @@ eventually() {
     done
 }
 
-# is_ended: Ctrl-C ends it, as the student's wish and not as a failure.
+# is_ended: Ctrl-C ends it at once, as the student's wish and not as a failure.
 is_ended() {
     local ended=0
     kill "-$interrupt" "$watching"
     wait "$watching" || ended=$?
     watching=""
     [ "$ended" = "$ended_by_it" ] || failed "expected exit status $ended_by_it after Ctrl-C, got $ended"
+    says_not "Terminated"
 }
 
 waits() { [ "$(grep -c 'Waiting for you' "$work/out")" = "$1" ] || failed "expected $1 gradings"; }
 
-@test "watch: grades at once and with each save, until Ctrl-C" {
+# polls: nothing tells of changes.
+polls() {
+    without inotifywait fswatch
+    PATH=$here/stand-in:$PATH
+}
+
+# A stand-in for what tells of changes, which runs these commands.
+notifier() {
+    mkdir "$work/bin"
+    printf '#!/usr/bin/env bash\n%s\n' "$1" >"$work/bin/inotifywait"
+    chmod +x "$work/bin/inotifywait"
+    PATH=$work/bin:$PATH
+}
+
+# is_notified: a save is seen, though the next look would be in ten minutes.
+is_notified() {
+    interval=600
+    solve 01 "// fails: testBinaryComesBackAsItIs"
+    watch 01
+    eventually 1 "Waiting for you to save"
+    solve 01
+    eventually 1 "All $(checks_in 01) checks passed."
+    eventually 2 "Waiting for you to save"
+    echo "// again" >>"$one/BasicEcho.swift"
+    eventually 3 "Waiting for you to save"
+    is_ended
+}
+
+@test "watch: polling, grades at once and with each save, until Ctrl-C" {
+    polls
     solve 01 "// fails: testBinaryComesBackAsItIs"
     watch 01
     eventually 1 "Waiting for you to save"
@@ -76,4 +106,75 @@ waits() { [ "$(grep -c 'Waiting for you' "$work/out")" = "$1" ] || failed "expec
     sleep 1
     is_ended
     waits 1
+}
+
+@test "watch: what tells of a change is heard at once, and ends with it" {
+    notifier "echo \$\$ >'$work/notifier'
+        while sleep 0.1; do if [ -e '$work/tell' ]; then rm '$work/tell'; echo changed; fi; done"
+    interval=600
+    solve 01 "// fails: testBinaryComesBackAsItIs"
+    watch 01
+    eventually 1 "Waiting for you to save"
+    : >"$work/tell"
+    sleep 0.5
+    waits 1
+    solve 01
+    sleep 0.5
+    waits 1
+    : >"$work/tell"
+    eventually 1 "All $(checks_in 01) checks passed."
+    is_ended
+    not kill -0 "$(cat "$work/notifier")"
+}
+
+@test "watch: where nothing is told, as in network folders, or cannot be, it polls" {
+    for commands in "exec sleep 60" "exit 1"; do
+        notifier "$commands"
+        solve 01 "// fails: testBinaryComesBackAsItIs"
+        watch 01
+        eventually 1 "Waiting for you to save"
+        solve 01
+        eventually 1 "All $(checks_in 01) checks passed."
+        is_ended
+        rm -r "${work:?}/bin"
+    done
+}
+
+@test "watch: inotifywait tells of a save" {
+    command -v inotifywait >/dev/null || skip "inotifywait is missing"
+    is_notified
+}
+
+@test "watch: fswatch tells of a save" {
+    command -v fswatch >/dev/null || skip "fswatch is missing"
+    without inotifywait
+    PATH=$here/stand-in:$PATH
+    is_notified
+    waits 3
+}
+
+@test "watch: no colours with NO_COLOR in a terminal" {
+    command -v python3 >/dev/null || skip "python3 is missing"
+    polls
+    solve 01
+    # Ctrl-C is typed when the level is graded.
+    cat >"$work/type" <<'PYTHON'
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0: os.execv(sys.argv[1], sys.argv[1:])
+text = b""
+while b"Ctrl-C ends." not in text:
+    text += os.read(terminal, 4096)
+os.write(terminal, b"\x03")
+try:
+    while more := os.read(terminal, 4096): text += more
+except OSError: pass  # how Linux tells of the end
+sys.stdout.buffer.write(text)
+sys.exit(os.waitpid(child, 0)[1] >> 8)
+PYTHON
+    NO_COLOR=1 TERM=xterm runs 0 python3 "$work/type" scripts/course watch 01
+    says "All $(checks_in 01) checks passed."
+    is_plain
+    TERM=xterm runs 0 python3 "$work/type" scripts/course watch 01
+    is_coloured
 }
