@@ -39,7 +39,11 @@ final class Level17Tests: XCTestCase {
             bob.drop()
             cem.drop(reset: true)
             let hint = "count down once for each WebSocket that was let in, however its handler ends"
-            try room.expectGet("/stats", json: ["active": 1, "total": 4], hint)
+            try hinting("total is how many there have ever been: nobody's end makes it smaller") {
+                try room.expectGet("/stats", json: ["active": 1, "total": 4], hint)
+            } when: { findings in
+                findings.contains { $0.contains("     got ") && $0.contains(/"total":[0-3]\b/) }
+            }
             let eve = try room.connect("eve", to: "/ws/auth")
             try eve.expectClose(4001, reason: "Missing token")
             try room.expectGet("/stats", json: ["active": 1, "total": 5], hint)
@@ -55,7 +59,9 @@ final class Level17Tests: XCTestCase {
             let one = try room.connect("one", to: "/ws/1", Self.routes)
             try one.expect("Client 1 joined")
             let two = try room.connect("two", to: "/ws/2")
-            try expect([one, two], text: "Client 2 joined")
+            try expect(
+                [one, two], text: "Client 2 joined",
+                "one `Clients` for all: made inside of the handler, it would know one client only")
             try one.send("hi")
             try expect([one, two], text: "Client 1: hi")
             try two.send("/to 1 psst")
@@ -76,11 +82,11 @@ final class Level17Tests: XCTestCase {
             let cem = try enter(room, "caf%C3%A9%2F1", "cem")
             let rooms: JSONValue = [["name": "café/1", "members": 1], ["name": "tea", "members": 2]]
             try equal(room, "/rooms", rooms, "names are percent-decoded, and the rooms sorted by name")
+            let apart = "tell the members of this room, and no one else"
             try ana.send("hi")
-            try expect([ana, bob], .message("hi", "tea", "ana"))
+            try expect([ana, bob], .message("hi", "tea", "ana"), apart)
             try cem.send("fence")
-            try cem.expect(
-                json: .message("fence", "café/1", "cem"), "tell the members of this room, and no one else")
+            try cem.expect(json: .message("fence", "café/1", "cem"), apart)
             try cem.close()
             bob.drop()
             try expect([ana], .system("bob left", "tea", "bob"))
@@ -93,12 +99,17 @@ final class Level17Tests: XCTestCase {
     /// Level 05.
     func testChannels() throws {
         try check("/ws/json takes subscribe, unsubscribe, send and ping, as in level 05") { room, _ in
-            let ana = try room.connect("ana", to: "/ws/json", Self.routes)
+            let ana = try room.connect(
+                "ana", to: "/ws/json",
+                "without a route of its own this path is taken for /ws/{client_id}: give it one in `makeApplication`"
+            )
             let bob = try room.connect("bob", to: "/ws/json")
             try ana.send(json: ["action": "subscribe", "channel": "news"])
             try ana.expect(json: ["type": "subscribed", "channel": "news"])
             try bob.send(json: ["action": "send", "channel": "news", "message": "rain"])
-            try ana.expect(json: ["type": "message", "channel": "news", "message": "rain"])
+            try ana.expect(
+                json: ["type": "message", "channel": "news", "message": "rain"],
+                "one `Channels` for all: made inside of the handler, it would know one client only")
             try bob.send(json: ["action": "subscribe"])
             try bob.expect(json: ["type": "error", "field": "channel"])
             try ana.send(json: ["action": "unsubscribe", "channel": "news"])
@@ -123,7 +134,14 @@ final class Level17Tests: XCTestCase {
             ]
             for text in texts {
                 try ana.send(text)
-                try expectError(ana, "answer with an event of type error, and go on")
+                try hinting(
+                    ifGotWith: [
+                        #""type":"message""#:
+                            "a command that fails must not be shown to the room: it is an error"
+                    ]
+                ) {
+                    try expectError(ana, "answer with an event of type error, and go on")
+                }
             }
             try ana.send([1, 2, 3])
             try expectError(ana, "a binary message is not understood: say so, and go on")
@@ -133,7 +151,9 @@ final class Level17Tests: XCTestCase {
                 try bob.send(text)
                 try expect(
                     [ana, bob], .message(text, "tea", "bob"),
-                    "any text that is no command is a message for the room, as it is")
+                    text.hasPrefix("/pmx")
+                        ? "/pmx begins with /pm, but is another word: this is a message for the room"
+                        : "any text that is no command is a message for the room, as it is")
             }
         }
     }
@@ -157,7 +177,10 @@ final class Level17Tests: XCTestCase {
             let guest = try enter(room, "tea", "gus")
             for name in ["ana", "gus"] {
                 try refused(
-                    room, #"{"username":"\#(name)"}"#, 409, "has an account, or is a guest's just now")
+                    room, #"{"username":"\#(name)"}"#, 409,
+                    name == "ana"
+                        ? "ana has an account already"
+                        : "gus is a guest here just now, and would lose the name in the middle of a sentence")
             }
             let long = String(repeating: "é", count: 33)
             for body in [
@@ -183,7 +206,9 @@ final class Level17Tests: XCTestCase {
             ]
             for (path, headers) in ways {
                 let ana = try room.connect("ana", to: path, headers: headers, Self.routes)
-                try ana.expect(json: ["type": "welcome", "user_id": "ana"])
+                try ana.expect(
+                    json: ["type": "welcome", "user_id": "ana"],
+                    "/ws/auth reads the token and says `welcome` by itself: does the route go to `greet`?")
                 try ana.send("hi")
                 try ana.expect(json: ["user_id": "ana", "message": "hi"])
             }
@@ -205,7 +230,8 @@ final class Level17Tests: XCTestCase {
             let gus = try enter(room, "tea", "gus")
             let none = Token(
                 header: #"{"alg":"none"}"#, claims: ["sub": "ana", "exp": 9_999_999_999], key: "")
-            let hint = "look at the name's account before anything is sent or anybody is told"
+            let hint =
+                "a name with an account needs a token: look at it before anything is sent or anybody is told"
             let closes: [(String, CloseCode, String)] = [
                 ("", 4001, "Missing token"), ("?token=", 4001, "Missing token"),
                 ("?token=nonsense", 4001, "Invalid token"), ("?token=\(none)", 4001, "Invalid token"),
@@ -222,9 +248,11 @@ final class Level17Tests: XCTestCase {
             try room.advance(by: .seconds(lifetime + 1))
             let spins =
                 "time moved on by a year: does a loop in the heartbeat run without waiting (step 5)?"
-            let late = try hinting(
-                spins, { try room.connect("ana, later", to: "/ws/chat/tea/ana?token=\(token)") },
-                when: { $0.contains { $0.contains("an answer to the handshake") } })
+            let late = try hinting(ifBlocked: spins) {
+                try hinting(
+                    spins, { try room.connect("ana, later", to: "/ws/chat/tea/ana?token=\(token)") },
+                    when: { $0.contains { $0.contains("an answer to the handshake") } })
+            }
             try late.expectClose(4001, reason: "Expired token")
         }
     }
@@ -242,7 +270,11 @@ final class Level17Tests: XCTestCase {
                 let ana = try enter(room, "tea", "ana", meeting: bob)
                 for place in ["tea", "coffee"] {
                     let second = try room.connect("second ana", to: "/ws/chat/\(place)/ana")
-                    try second.expectClose(4009, reason: "Username taken", hint)
+                    try second.expectClose(
+                        4009, reason: "Username taken",
+                        place == "tea"
+                            ? "two guests of one name cannot be told apart: `devices` knows whose it is"
+                            : "a name is taken in all rooms together: private messages reach it in any")
                 }
                 try fence(by: ana, for: [ana, bob], in: "tea", "nobody else notices who was refused")
                 try leave(ana)
@@ -272,7 +304,8 @@ final class Level17Tests: XCTestCase {
             _ = try enter(room, fits, fits)
             for path in ["tea/\(long)", "\(long)/ana"] {
                 try room.connect("eve", to: "/ws/chat/\(path)").expectClose(
-                    1008, reason: "Name too long", "look at both names before anything else")
+                    1008, reason: "Name too long",
+                    "both names are chosen by the client: look at each before anything else")
             }
         }
     }
@@ -300,18 +333,23 @@ final class Level17Tests: XCTestCase {
                 }
                 for client in clients {
                     let event = try client.expect(
-                        json: .message(text, place, speaker.name), "to everyone in the room, the sender too")
+                        json: .message(text, place, speaker.name),
+                        "to everyone in the room, the sender too, who learns its number and its time from it")
                     guard let time = event["time"]?.string, Self.date(time) == 1_767_225_601.5 else {
                         throw client.wrong(
                             expected: "the time 2026-01-01T00:00:01.500Z, by the application's clock",
-                            got: event["time"]?.text ?? "no time")
+                            got: event["time"]?.text ?? "no time",
+                            "not the clock of the machine: that of the application, which a check can move")
                     }
                     ids.append(event["id"]?.int ?? -1)
                 }
             }
             guard ids[0] == ids[1], ids[3] == ids[4], 0 <= ids[0], ids[0] < ids[2], ids[2] < ids[3] else {
                 throw room.wrong(
-                    "the ids must grow, and be the same for all; they were \(ids)", hint: Self.ids)
+                    "the ids must grow, and be the same for all; they were \(ids)",
+                    hint: Set(ids).count == 1
+                        ? "a number that never changes tells nothing apart: each message has the next one"
+                        : Self.ids)
             }
         }
     }
@@ -342,7 +380,11 @@ final class Level17Tests: XCTestCase {
                 let texts = got.map { $0["message"]?.string ?? "?" }
                 throw bob.wrong(
                     expected: "the messages 8 to 57, with all their members", got: "\(texts)",
-                    "the last 50 of this room, oldest first; only messages are history")
+                    texts == (8...57).map(String.init)
+                        ? "these are the right texts, but not as they were sent: keep the id and the time too"
+                        : texts.count > 50
+                            ? "there are \(texts.count): with each further one the oldest goes"
+                            : "the last 50 of this room, oldest first; only messages are history")
             }
             let cem = try room.connect("cem", to: "/ws/chat/coffee/cem")
             guard try cem.expect(json: ["type": "history", "room": "coffee"])["messages"] == [] else {
@@ -386,7 +428,8 @@ final class Level17Tests: XCTestCase {
             let laptop = try enter(room, "coffee", "ana", as: "ana's laptop", token: token)
             let bob = try enter(room, "coffee", "bob", meeting: laptop)
             let eve = try enter(room, "tea", "eve", meeting: phone)
-            let hint = "to every socket of the two, whichever room it is in, and to no third"
+            let hint =
+                "once to every device of the two, who may be one person, whichever room it is in; and to no third"
             for (from, to, text, send) in [
                 ("bob", "ana", "two  spaces ", { try bob.send("/pm ana two  spaces ") }),
                 (
@@ -398,7 +441,16 @@ final class Level17Tests: XCTestCase {
                 try send()
                 let both = from == to ? [phone, laptop] : [phone, laptop, bob]
                 for client in both {
-                    let event = try client.expect(json: .pm(text, from, to), hint)
+                    let event = try hinting(
+                        ifGot: [
+                            #"{"from":"bob","message":"two spaces"#:
+                                "the message is all that follows the space after the name, as it is",
+                            #"{"from":"bob","message":"two  spaces ""#:
+                                "this has come before: once to each device, in whatever way its owner is concerned",
+                        ]
+                    ) {
+                        try client.expect(json: .pm(text, from, to), hint)
+                    }
                     if event["time"]?.string.flatMap(Self.date) != 1_767_225_600 {
                         throw room.wrong("a private message has its time, like others; got \(event.text)")
                     }
@@ -406,7 +458,10 @@ final class Level17Tests: XCTestCase {
             }
             for name in ["nobody", "Ana"] {
                 try bob.send("/pm \(name) hi")
-                try expectError(bob, naming: name, "tell the sender that there is no such person")
+                try hinting(ifGotWith: [#""message":"note""#: "this was from ana and for ana alone: \(hint)"])
+                {
+                    try expectError(bob, naming: name, "tell the sender that there is no such person")
+                }
             }
             try fence(by: eve, for: [eve, phone], in: "tea", hint)
             try fence(by: bob, for: [bob, laptop], in: "coffee", hint)
@@ -429,7 +484,9 @@ final class Level17Tests: XCTestCase {
             let cem = try enter(room, "coffee", "cem")
             bob.drop()
             try expect([zoe], .system("bob left", "tea", "bob"), "those who stay are told of the leave first")
-            try expect([zoe], .presence(["zoe"], "tea"), "and then who is present now")
+            try expect(
+                [zoe], .presence(["zoe"], "tea"),
+                "a leave changes who is present, as a join does: send the new list after it")
             for client in [zoe, cem] {
                 try client.send("fence")
                 try client.expect(json: ["type": "message"], "other rooms hear nothing of it")
@@ -478,16 +535,18 @@ final class Level17Tests: XCTestCase {
             let phone = try room.connect("ana's phone", to: "/ws/chat/tea/ana?token=\(token)")
             for type in ["history", "presence"] { try phone.expect(json: ["type": .string(type)]) }
             let cem = try enter(room, "coffee", "cem")
+            let anew =
+                "every `typing` begins the 3 s anew, with one timer for each typist: end the earlier one"
             for _ in 1...2 {
                 for (turn, client) in [ana, phone, ana].enumerated() {
-                    if turn > 0 { try room.expectAsleep(5, "every `typing` begins the 3 s anew") }
+                    if turn > 0 { try room.expectAsleep(5, anew) }
                     try client.send(json: ["type": "typing"])
                     let others = "`typing` is for the other users, not for the typist's devices"
                     try hinting(ifGot: #"{"room":"tea","type":"typing""#, others) { try settle(client) }
-                    try room.pass(.seconds(2), asleep: 5, "every `typing` begins the 3 s anew")
+                    try room.pass(.seconds(2), asleep: 5, anew)
                 }
                 try expect([bob], .typing("tea", "ana"), "tell the others in the room that ana types")
-                try room.expectAsleep(5, "every `typing` begins the 3 s anew: end the earlier timer")
+                try room.expectAsleep(5, anew)
                 try room.pass(.seconds(1), asleep: 5)
                 try expect(
                     [bob], .stopped("tea", "ana"), "`typing` is told once, and `stopped` when 3 s have passed"
@@ -512,7 +571,7 @@ final class Level17Tests: XCTestCase {
                 try room.expectAsleep(3)
                 try ana.send("hi")
                 try expect([ana, bob], .message("hi", "tea", "ana"), hint)
-                try room.expectAsleep(2, "cancel the timer")
+                try room.expectAsleep(2, "to forget a timer is not to end it: cancel it too")
                 try room.pass(.seconds(4), asleep: 2)
                 try fence(by: bob, for: [ana, bob], in: "tea", hint)
             }
@@ -531,7 +590,8 @@ final class Level17Tests: XCTestCase {
                 try expect([bob], .typing("tea", "ana"))
                 try room.expectAsleep(3)
                 try leave(ana)
-                let hint = "first `stopped`, then `ana left`, then presence"
+                let hint =
+                    "who has left cannot stop any more: first `stopped`, then `ana left`, then presence"
                 try expect([bob], .stopped("tea", "ana"), hint)
                 try expect([bob], .system("ana left", "tea", "ana"), hint)
                 try expect([bob], .presence(["bob"], "tea"), hint)
@@ -570,7 +630,9 @@ final class Level17Tests: XCTestCase {
             }
             try ana.expect(json: ["type": "done", "task": id], "after the progress 100 comes `done`")
             try ana.send(json: ["action": "cancel", "task": id])
-            try expectError(ana, "a task that is done is not running any more: forget it (step 15)")
+            try expectError(
+                ana,
+                "a task that is done is not running: forget it then (step 15), and to cancel it is an error")
             try ana.send(json: ["action": "start"])
             let second = try ana.expect(json: ["type": "started"])["task"] ?? .null
             if second == id { throw room.wrong("every task has an id of its own") }
@@ -578,7 +640,7 @@ final class Level17Tests: XCTestCase {
             try room.expectAsleep(2)
             try ana.send(json: ["action": "cancel", "task": second])
             try ana.expect(json: ["type": "cancelled", "task": second])
-            try room.expectAsleep(1, "a cancelled task does not run on")
+            try room.expectAsleep(1, "to forget a task is not to end it: cancel it too")
             for text in [#"{"action":"cancel","task":\#(second.text)}"#, #"{"action":"cancel"}"#, "{}", "hi"]
             {
                 try ana.send(text)
@@ -623,7 +685,7 @@ final class Level17Tests: XCTestCase {
             for _ in 1...10 { try settle(phone, "after 1 s there is room for ten more") }
             try ana.send("too much")
             let hint =
-                "a person's devices share one bucket; the message that is too much is not passed on; pings and errors count, too"
+                "which is it? A person's devices share one bucket of 20; pings and errors count too; and the bucket is asked before anything is done"
             try ana.expectClose(1008, reason: "Rate limit exceeded", hint)
             try expect([bob], .system("ana left", "tea", "ana"), hint)
             try expect([bob], .presence(["bob"], "tea"))
@@ -632,7 +694,9 @@ final class Level17Tests: XCTestCase {
             let again = try enter(room, "tea", "ana", token: token, meeting: bob)
             for _ in 1...20 { try settle(again, "the bucket fills again") }
             try again.send("too much")
-            try again.expectClose(1008, reason: "Rate limit exceeded", "it never holds more than 20")
+            try again.expectClose(
+                1008, reason: "Rate limit exceeded",
+                "a bucket never holds more than 20, however long one waits")
             try expect([bob], .system("ana left", "tea", "ana"))
             try expect([bob], .presence(["bob"], "tea"))
             let third = try enter(room, "tea", "ana", token: token, meeting: bob)
@@ -663,7 +727,9 @@ final class Level17Tests: XCTestCase {
             let hint = "count all routes together, and refuse before the handler begins"
             for path in ["/ws", "/ws/7", "/ws/chat/tea/dan", "/ws/auth", "/ws/tasks"] {
                 let full = try room.connect("full", to: path)
-                try full.expectClose(1008, reason: "Server at capacity", hint)
+                try full.expectClose(
+                    1008, reason: "Server at capacity",
+                    path == "/ws" ? "three are in, and three are allowed: the next one is refused" : hint)
             }
             try room.expectGet("/stats", json: ["active": 3, "total": 3], "who was refused does not count")
             for leave in [{ try ana.close() }, { bob.drop() }, { cem.drop(reset: true) }]
@@ -685,11 +751,15 @@ final class Level17Tests: XCTestCase {
             let own = "http://127.0.0.1:\(room.port)"
             for path in ["/ws", "/ws/chat/tea/eve"] {
                 try room.expectRefusal(
-                    "foreign page", to: path, headers: ["Origin": "https://evil.example"], status: 403...403)
+                    "foreign page", to: path, headers: ["Origin": "https://evil.example"], status: 403...403,
+                    "programs without an Origin are let in, and other people's pages are not: the engine does both "
+                        + "unless `app.origins` is changed")
             }
             let page = try room.connect("own page", to: "/ws/chat/tea/ana", headers: ["Origin": own])
             try page.expect(json: ["type": "history"])
-            let program = try room.connect("program", to: "/ws/chat/coffee/bob")
+            let program = try room.connect(
+                "program", to: "/ws/chat/coffee/bob", "only browsers send an Origin: who sends none is let in"
+            )
             try program.expect(json: ["type": "history"])
         }
     }
@@ -703,7 +773,12 @@ final class Level17Tests: XCTestCase {
             let hint = "30 s after the last sign of life a Ping is due; a Pong is a sign of life"
             for _ in 1...3 {
                 try room.pass(.seconds(30), asleep: 2)
-                for client in [ana, bob] { try client.expectPing(hint) }
+                try hinting(
+                    ifGot: "close 1000",
+                    "only who has not answered a Ping is closed: count from the last sign of life"
+                ) {
+                    for client in [ana, bob] { try client.expectPing(hint) }
+                }
                 // The clients have answered the Ping when they read it.
                 try settle(ana)
                 try bob.send("hi")
@@ -748,7 +823,10 @@ final class Level17Tests: XCTestCase {
                 try room.advance(by: .seconds(2))
             }
             throw room.wrong(
-                "16 MB were sent to somebody who does not read, and it is still a member", hint: hint)
+                "16 MB were sent to somebody who does not read, and it is still a member",
+                hint:
+                    "what is kept for one who does not read has a bound: see `app.limits.broadcastHighWater`"
+            )
         }
     }
 
@@ -811,7 +889,14 @@ final class Level17Tests: XCTestCase {
                     for type in ["system", "presence"] { try again.expect(json: ["type": .string(type)]) }
                     try again.send("more")
                     let id = try again.expect(json: .message("more", "tea", "ana"))["id"]?.int ?? 0
-                    if id <= said["id"]?.int ?? 0 { throw room.wrong("the ids grow on after a restart") }
+                    if id <= said["id"]?.int ?? 0 {
+                        throw room.wrong(
+                            "expected the id of the first message after the restart to be greater than before",
+                            "     got \(id) after \(said["id"]?.text ?? "none")",
+                            hint:
+                                "a number that comes twice tells nothing apart: go on from the archive's last one"
+                        )
+                    }
                 }
             }
         }
@@ -905,8 +990,8 @@ final class Level17Tests: XCTestCase {
         for client in clients { try client.expect(json: event, hint) }
     }
 
-    private func expect(_ clients: [Client], text: String) throws {
-        for client in clients { try client.expect(text) }
+    private func expect(_ clients: [Client], text: String, _ hint: String = "") throws {
+        for client in clients { try client.expect(text, hint) }
     }
 
     private func expectError(_ client: Client, naming name: String = "", _ hint: String) throws {
@@ -982,10 +1067,14 @@ extension Classroom {
         } catch var failure as Failure {
             let found = clock.sleeperCount
             failure.findings.insert("     there were \(found)", at: min(1, failure.findings.count))
-            if found < count {
+            // One that is missing is told by the check's own hint, if it has one.
+            if found < count - (hint.isEmpty ? 0 : 1) {
                 failure.findings.append(
                     "hint: too few sleepers: does a heartbeat (step 5) run for every WebSocket? What it throws is seen by nobody"
                 )
+            }
+            if found > count, hint.isEmpty {
+                failure.findings.append("hint: too many sleepers: cancel the task of what is over")
             }
             throw failure
         }
