@@ -211,7 +211,9 @@ final class Level11Tests: XCTestCase {
             let ben = try join(room, "tea", "ben", users: ["ben"])
             let cem = try join(room, "coffee", "cem", users: ["cem"])
             let hint = "a user is online in a room: what happens in one room is nothing to the other"
-            let ana = try join(room, "tea", "ana", users: ["ana", "ben"], telling: ben)
+            let ana = try hinting(ifGotWith: [#""room":"coffee""#: hint]) {
+                try join(room, "tea", "ana", users: ["ana", "ben"], telling: ben)
+            }
             try fence(by: cem, for: [cem], hint)
             let twin = try room.connect("ana in coffee", to: path("coffee", "ana"))
             try expect([twin, cem], .presence("coffee", "ana", "cem"), hint)
