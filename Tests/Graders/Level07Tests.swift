@@ -16,7 +16,9 @@ final class Level07Tests: XCTestCase {
                     "action": "throw", "code": .number(Double(code)), "text": .string(reason),
                 ])
                 try expectError(
-                    ana, CloseCode(rawValue: UInt16(code)), reason, "code and reason are the exception's")
+                    ana, CloseCode(rawValue: UInt16(code)), reason,
+                    "a WebSocketException says itself which code and reason it wants; 1011 is for "
+                        + "what nobody foresaw")
             }
         }
     }
@@ -25,9 +27,17 @@ final class Level07Tests: XCTestCase {
         try grade(CloseCodes.self, "binary where text is expected is told, and closes with 1003") { room in
             let ana = try room.connect("Ana", to: "/ws")
             try ana.send([0x00, 0xFF])
-            try expectError(
-                ana, 1003, "Unexpected kind of message", "receiveJSON throws WebSocketError.unexpectedMessage"
-            )
+            try hinting(
+                ifGotWith: [
+                    "1007":
+                        "1007 is for content that does not fit its kind. Here the kind itself is not taken"
+                ]
+            ) {
+                try expectError(
+                    ana, 1003, "Unexpected kind of message",
+                    "binary is the client's mistake, not the server's: "
+                        + "WebSocketError.unexpectedMessage is foreseen")
+            }
         }
     }
 
@@ -39,8 +49,13 @@ final class Level07Tests: XCTestCase {
             for text in texts {
                 let ana = try room.connect("Ana", to: "/ws")
                 try ana.send(text)
+                let isJSON = text.hasPrefix("{")
                 try expectError(
-                    ana, 1007, "Invalid message", "JSONDecoder throws a DecodingError, whatever is wrong")
+                    ana, 1007, "Invalid message",
+                    isJSON
+                        ? "valid JSON may lack a key, or hold another value: these are DecodingErrors as well"
+                        : "a client may send anything, and that is no error of the server: it is a "
+                            + "DecodingError")
             }
         }
     }
@@ -52,14 +67,23 @@ final class Level07Tests: XCTestCase {
                 let ana = try room.connect("Ana", to: "/ws")
                 try ana.send(json: ["action": "admin", "text": .string(what)])
                 try expectError(
-                    ana, 1008, "Not allowed: \(what)", "RuleError.notAllowed carries what is not allowed")
+                    ana, 1008, "Not allowed: \(what)",
+                    "who breaks a rule is to hear which: RuleError.notAllowed carries what is not allowed")
             }
             let ben = try room.connect("Ben", to: "/ws")
             let longest = String(repeating: "x", count: 1000)
             try ben.send(json: ["action": "echo", "text": .string(longest)])
             try ben.expect(json: ["type": "echo", "text": .string(longest)])
             try ben.send(json: ["action": "echo", "text": .string(longest + "x")])
-            try expectError(ben, 1009, "Longer than 1000 characters", "RuleError.tooLong carries the limit")
+            try hinting(
+                ifGotWith: [
+                    "1008": "1008 says only that a rule was broken; 1009 tells the client that less would do"
+                ]
+            ) {
+                try expectError(
+                    ben, 1009, "Longer than 1000 characters",
+                    "who breaks a rule is to hear which: RuleError.tooLong carries the limit")
+            }
         }
     }
 
@@ -69,14 +93,19 @@ final class Level07Tests: XCTestCase {
             let eve = try room.connect("Eve", to: "/ws")
             try eve.send(json: ["action": "fail"])
             let hint = "the text of an error is for the operator: it may hold names, paths, even passwords"
-            let told = try eve.receiveJSON()
+            let wanted = #"{"code":1011,"message":"Internal error","type":"error"}"#
+            let told = try eve.receiveJSON(
+                wanted: wanted, "the engine only closes: tell the client first, and then throw the error on")
             if told.text.contains("hunter2") || told.text.contains("Database") {
-                throw room.wrong("the client was told \(told.text)", hint: hint)
+                let type =
+                    "even the name of a type tells how the server is built, and is for the operator "
+                    + "alone"
+                throw eve.wrong(expected: wanted, got: told.text, told.text.contains("hunter2") ? hint : type)
             }
             if !told.contains(["type": "error", "code": 1011, "message": "Internal error"]) {
-                throw room.wrong(
-                    #"expected {"code":1011,"message":"Internal error","type":"error"}"#,
-                    "     got \(told.text)")
+                throw eve.wrong(
+                    expected: wanted, got: told.text,
+                    "what nobody foresaw is an Internal error, and no more is told")
             }
             try eve.expectClose(1011, reason: "Internal error", hint)
         }
@@ -87,8 +116,17 @@ final class Level07Tests: XCTestCase {
             for code in [1005, 1006, 1004, 1015, 0, 999, 1016, 2999, 5000, 65535] {
                 let ana = try room.connect("Ana", to: "/ws")
                 try ana.send(json: ["action": "throw", "code": .number(Double(code)), "text": "reserved"])
-                try expectError(
-                    ana, 1011, "Internal error", "ask code.mayBeSent; throwing \(code) is our mistake")
+                try hinting(
+                    ifGotWith: [
+                        "\"code\":1011":
+                            "the exception is the server's own mistake: its text is for the operator"
+                    ]
+                ) {
+                    try expectError(
+                        ana, 1011, "Internal error",
+                        "no frame may carry \(code): throwing it was the server's mistake. Ask "
+                            + "code.mayBeSent")
+                }
             }
         }
     }
@@ -98,22 +136,41 @@ final class Level07Tests: XCTestCase {
             CloseCodes.self, "the reason is cut to 123 bytes between two characters, the message is not"
         ) { room in
             let family = "👨‍👩‍👧"
-            let cases: [(text: String, reason: String)] = [
-                (String(repeating: "x", count: 123), String(repeating: "x", count: 123)),
-                (String(repeating: "x", count: 124), String(repeating: "x", count: 123)),
-                (String(repeating: "é", count: 62), String(repeating: "é", count: 61)),
-                (String(repeating: "日", count: 41) + "x", String(repeating: "日", count: 41)),
-                (String(repeating: family, count: 7), String(repeating: family, count: 6)),
-                (String(repeating: "x", count: 121) + "日x", String(repeating: "x", count: 121)),
+            let fits = "a reason of 123 bytes fits: of this message take neither less nor more"
+            let bytes = "add up character.utf8.count, and stop before 123 is passed (RFC 6455 §5.5.1)"
+            let whole =
+                "a cut inside of a character leaves half a character: stop before the first that does "
+                + "not fit"
+            let scalars =
+                "what a reader takes for one letter may be many scalars, and is one Character: cut "
+                + "between those"
+            let beginning =
+                "the reason is a beginning of the message: behind what does not fit, nothing is taken "
+                + "any more"
+            let cases: [(text: String, reason: String, hint: String)] = [
+                (String(repeating: "x", count: 123), String(repeating: "x", count: 123), fits),
+                (String(repeating: "x", count: 124), String(repeating: "x", count: 123), fits),
+                (String(repeating: "é", count: 62), String(repeating: "é", count: 61), whole),
+                (String(repeating: "日", count: 41) + "x", String(repeating: "日", count: 41), bytes),
+                (String(repeating: family, count: 7), String(repeating: family, count: 6), scalars),
+                (String(repeating: "x", count: 121) + "日x", String(repeating: "x", count: 121), beginning),
             ]
-            for (text, reason) in cases {
+            for (text, reason, hint) in cases {
                 let ana = try room.connect("Ana", to: "/ws")
                 try ana.send(json: ["action": "throw", "code": 4000, "text": .string(text)])
                 try ana.expect(
                     json: ["type": "error", "code": 4000, "message": .string(text)],
-                    "only the reason is cut; the message stays whole")
-                let hint = "add up character.utf8.count, and stop before 123 is passed (RFC 6455 §5.5.1)"
-                try ana.expectClose(4000, reason: reason, hint)
+                    "only the reason must fit a Close frame: the message has room, and stays whole")
+                try hinting(
+                    ifGot: "close 1011",
+                    text.utf8.count == text.count
+                        ? "socket.close throws at a reason of more than 123 bytes: 125 fit a Close "
+                            + "frame, and two are for the code"
+                        : "socket.close throws at a reason of more than 123 bytes. Count bytes and "
+                            + "cut between characters: half of one becomes a � of 3"
+                ) {
+                    try ana.expectClose(4000, reason: reason, hint)
+                }
             }
         }
     }
@@ -121,9 +178,11 @@ final class Level07Tests: XCTestCase {
     func testAnErrorBeforeTheHandshakeIsTold() throws {
         try grade(CloseCodes.self, "an error before accept() is told too: the wrapper accepts first") {
             room in
-            let ben = try room.connect("Ben", to: "/ws/door/guest")
-            try expectError(
-                ben, 4003, "Members only", "while socket.state is .connecting, nothing can be sent")
+            let hint =
+                "nothing can be sent while socket.state is .connecting: accept first, then tell, then "
+                + "close"
+            let ben = try room.connect("Ben", to: "/ws/door/guest", hint)
+            try hinting(ifGot: "close 4003", hint) { try expectError(ben, 4003, "Members only", hint) }
         }
     }
 
@@ -131,16 +190,23 @@ final class Level07Tests: XCTestCase {
         try grade(CloseCodes.self, "a refusal, the handler's return and a cancellation send no error") {
             room in
             try room.expectRefusal(
-                "Robot", to: "/ws/door/robot", status: 403...403, "the handler has refused: so be it")
+                "Robot", to: "/ws/door/robot", status: 403...403,
+                "the handler decides whether to accept or to refuse: who accepts before it has run "
+                    + "takes that away")
+            let returned =
+                "a handler that returns has thrown nothing: send nothing, and the engine closes with "
+                + "1000"
             let member = try room.connect("Member", to: "/ws/door/member")
-            try member.expectClose(1000, "a handler that returns has done its work")
+            try member.expectClose(1000, returned)
             for action in ["leave", "cancel"] {
                 let ana = try room.connect("Ana", to: "/ws")
                 try ana.send(json: ["action": "echo", "text": "hi"])
                 try ana.expect(json: ["type": "echo", "text": "hi"])
                 try ana.send(json: ["action": .string(action)])
-                try ana.expectClose(
-                    1000, "CancellationError and WebSocketDisconnect are no errors: throw them on")
+                let cancelled =
+                    "who is cancelled has done nothing wrong: throw a CancellationError on, and send "
+                    + "nothing"
+                try ana.expectClose(1000, action == "cancel" ? cancelled : returned)
             }
         }
     }
@@ -156,7 +222,7 @@ final class Level07Tests: XCTestCase {
                 ana, 1008, "Not allowed: admin", "one error and one close; what came after is not obeyed")
             try room.expectGet(
                 "/handlers", json: ["calls": 2, "running": 1],
-                "when the close is sent, return; do not call again")
+                "after the close there is nothing to try again and nothing to wait for: the wrapper returns")
             try ben.send(json: ["action": "echo", "text": "still here"])
             try ben.expect(json: ["type": "echo", "text": "still here"], "Ana's error is not Ben's")
         }
@@ -173,7 +239,8 @@ final class Level07Tests: XCTestCase {
                 try ana.close()
                 try room.expectGet("/handlers", json: ["running": 0])
             }
-            try room.expect("the operator hears of the DatabaseError", "throw on what you did not foresee") {
+            let unheard = "what nobody hears of is never mended: throw on what you did not foresee"
+            try room.expect("the operator hears of the DatabaseError", unheard) {
                 log.errors.contains { $0.contains("hunter2") }
             }
             if log.errors.count != 1 {
@@ -192,7 +259,9 @@ final class Level07Tests: XCTestCase {
             let ana = try room.connect("Ana", to: "/ws")
             try ana.send(json: ["action": "bye"])
             try ana.expectClose(1000, reason: "Bye", "the handler has closed; nothing more can be sent")
-            let hint = "what throws while you tell the client must not hide the error: throw that one on"
+            let hint =
+                "the connection is over, so telling the client throws: the operator is to hear of "
+                + "the first error all the same"
             try room.expectGet("/handlers", json: ["calls": 1, "running": 0], hint)
             try room.expect("the operator hears of the DatabaseError", hint) {
                 log.errors.contains { $0.contains("hunter2") }
@@ -209,9 +278,15 @@ final class Level07Tests: XCTestCase {
             try ana.close(code: 4000, reason: "Bye")
             ben.drop()
             try room.expectGet(
-                "/handlers", json: ["calls": 2, "running": 0], "WebSocketDisconnect ends the handler")
+                "/handlers", json: ["calls": 2, "running": 0],
+                "who has left does not come back: WebSocketDisconnect ends the handler, and the "
+                    + "wrapper with it")
             if let error = log.errors.first {
-                throw room.wrong("the operator was told: \(error)", hint: "clients leave every day: no news")
+                throw room.wrong(
+                    "the operator was told: \(error)",
+                    hint:
+                        "clients leave every day, and that is no news: throw WebSocketDisconnect on as "
+                        + "it is")
             }
         }
     }
@@ -230,8 +305,16 @@ final class Level07Tests: XCTestCase {
             for client in [ana, ben] {
                 try client.expectClose(1001, "the engine closes; the handler gets a WebSocketDisconnect")
             }
-            try room.expect("the server stops", "WebSocketDisconnect ends the handler") { log.hasStopped }
-            if let error = log.errors.first { throw room.wrong("the operator was told: \(error)") }
+            let hint =
+                "a server that stops waits for its handlers: let WebSocketDisconnect end them, whatever "
+                + "its code"
+            try room.expect("the server stops", hint) { log.hasStopped }
+            if let error = log.errors.first {
+                throw room.wrong(
+                    "the operator was told: \(error)",
+                    hint:
+                        "that a server stops is no error: throw it on as it is")
+            }
         }
     }
 
@@ -239,11 +322,23 @@ final class Level07Tests: XCTestCase {
     private func expectError(_ client: Client, _ code: CloseCode, _ message: String, _ hint: String) throws {
         let number = JSONValue.number(Double(code.rawValue))
         try hinting(
-            ifGot: "close \(code.rawValue)",
-            "first the error message, then the close: nothing may follow a Close frame"
+            ifGotWith: ["\"code\":\"": "in JSON the code is a number: it stands without quotation marks"]
         ) {
-            try client.expect(json: ["type": "error", "code": number, "message": .string(message)], hint)
+            try hinting(
+                ifGot: "close \(code.rawValue)",
+                "no error message came before the close, and nothing may follow a Close frame: "
+                    + "first tell, then close"
+            ) {
+                try client.expect(json: ["type": "error", "code": number, "message": .string(message)], hint)
+            }
         }
-        try client.expectClose(code, reason: message, hint)
+        try hinting(
+            ifGot: "close 1000",
+            "1000 says that all went well: the close carries the code of the error"
+        ) {
+            try client.expectClose(
+                code, reason: message,
+                "after the error comes a close with the same code, and the message as its reason")
+        }
     }
 }
