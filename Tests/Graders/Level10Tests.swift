@@ -15,10 +15,17 @@ final class Level10Tests: XCTestCase {
                 try ana.send(json: ["type": "message", "message": .string(text), "more": 1])
             }
             for text in texts {
-                try expect([ana, ben], .message(text, "tea", "ana"), "every text is for all in the room")
+                let hint =
+                    text.isEmpty
+                    ? "an empty message is a message like any other: pass it on"
+                    : "a message is for all in the room, its sender too: only `typing` and `stopped` "
+                        + "spare one"
+                try expect([ana, ben], .message(text, "tea", "ana"), hint)
             }
             try ben.close()
-            try ana.expect(json: .system("ben left", "tea", "ben"), "who was not typing just leaves")
+            try ana.expect(
+                json: .system("ben left", "tea", "ben"),
+                "only who has begun to type can stop: ben just leaves")
             try fence(by: cem, for: [cem], "nothing of it is heard in other rooms")
         }
     }
@@ -42,14 +49,16 @@ final class Level10Tests: XCTestCase {
             let (ana, ben) = try room.two("tea", "ana", "ben")
             try ana.send(json: .typingCommand)
             try ben.expect(json: .typing("tea", "ana"), "tell the others when ana begins to type")
-            let hint = "send to everyone in the room but the member that is typing"
+            let hint = "ana knows that she types: send `typing` and `stopped` to everyone in the room but her"
             try fence(by: ben, for: [ana, ben], hint)
             try room.pass(.seconds(3), timers: 1)
             try ben.expect(json: .stopped("tea", "ana"), "tell the others after 3 seconds of silence")
             try fence(by: ben, for: [ana, ben], hint)
             let alone = try room.joined("coffee", "ana")
             try alone.send(json: .typingCommand)
-            try room.pass(.seconds(3), timers: 1)
+            try room.pass(
+                .seconds(3), timers: 1,
+                "ana is typing, though nobody hears it: others may come, and are to be told `stopped`")
             try fence(by: alone, for: [alone], hint)
         }
     }
@@ -57,10 +66,14 @@ final class Level10Tests: XCTestCase {
     func testStoppedIsToldAfterThreeSecondsOfSilence() throws {
         try check("`stopped` is told when 3 seconds of silence have passed, not before, and once") { room in
             let (ana, ben) = try room.two("tea", "ana", "ben")
-            for _ in 1...2 {
+            for time in 1...2 {
                 try ana.send(json: .typingCommand)
                 try ben.expect(
-                    json: .typing("tea", "ana"), "after `stopped`, the next `typing` is news again")
+                    json: .typing("tea", "ana"),
+                    time == 1
+                        ? "tell the others when ana begins to type"
+                        : "after `stopped`, the next `typing` is news again: is ana still remembered "
+                            + "as typing?")
                 try room.pass(.milliseconds(2999), timers: 1)
                 try room.expectTimers(1, "3 seconds have not passed yet")
                 try fence(by: ben, for: [ana, ben], "3 seconds have not passed yet")
@@ -84,7 +97,11 @@ final class Level10Tests: XCTestCase {
                 try room.pass(.seconds(2), timers: 1, hint)
                 try ana.send(json: .typingCommand)
                 try room.settle(ana)
-                try room.expectTimers(1, hint)
+                try room.expectTimers(
+                    1, hint,
+                    tooMany:
+                        "the old timer still runs beside the new one: cancel it, as forgetting a task "
+                        + "does not end it")
                 try fence(by: ben, for: [ana, ben], hint)
             }
             try room.pass(.milliseconds(2999), timers: 1, hint)
@@ -116,7 +133,9 @@ final class Level10Tests: XCTestCase {
     func testAnOldTimerDoesNotEndNewTyping() throws {
         try check("who types on after a message has 3 new seconds") { room in
             let (ana, ben) = try room.two("tea", "ana", "ben")
-            let hint = "the timer from before the message still runs, and ends what ana types now"
+            let hint =
+                "the timer from before the message still runs, and ends what ana types now: "
+                + "forgetting a task does not end it"
             try ana.send(json: .typingCommand)
             try ben.expect(json: .typing("tea", "ana"))
             try room.pass(.seconds(2), timers: 1)
@@ -143,9 +162,19 @@ final class Level10Tests: XCTestCase {
                 try ana.send(json: .typingCommand)
                 try ben.expect(json: .typing("tea", "ana"))
                 try room.expectTimers(1)
-                try leave(ana)
-                try ben.expect(json: .stopped("tea", "ana"), "first `stopped`, then `ana left`")
-                try ben.expect(json: .system("ana left", "tea", "ana"), "first `stopped`, then `ana left`")
+                try hinting(
+                    ifSilent:
+                        "a connection ends in many ways, and ana has left in each: leave in all of them"
+                ) {
+                    try leave(ana)
+                    let hint =
+                        "first `stopped`, then `ana left`: else ana would go on typing on the others' "
+                        + "pages"
+                    try ben.expect(json: .stopped("tea", "ana"), hint)
+                    try ben.expect(
+                        json: .system("ana left", "tea", "ana"),
+                        "ana leaves once: `stopped` is told before")
+                }
                 try room.expectTimers(0, "ana is gone, and her timer with her: cancel it")
             }
             try room.pass(.seconds(3), timers: 0)
@@ -164,7 +193,9 @@ final class Level10Tests: XCTestCase {
             try ben.expect(json: .system("ana left", "tea", "ana"))
             let again = try room.joined("tea", "ana", meeting: ben)
             try again.send(json: .typingCommand)
-            let hint = "the timer of the ana who left must not outlive her"
+            let hint =
+                "the timer of the ana who left must not outlive her: cancel it, as forgetting a task "
+                + "does not end it"
             try ben.expect(json: .typing("tea", "ana"), "the ana who came back has just begun to type")
             try room.pass(.seconds(2), timers: 1, hint)
             try room.expectTimers(1, hint)
@@ -178,7 +209,9 @@ final class Level10Tests: XCTestCase {
         try check("each typist has 3 seconds of their own") { room in
             let (ana, ben) = try room.two("tea", "ana", "ben")
             let cem = try room.joined("tea", "cem", meeting: ana, ben)
-            let hint = "what ana does ends or prolongs nobody else's typing: keep a timer for each member"
+            let hint =
+                "what one member does begins, ends or prolongs nobody else's typing: keep a timer for "
+                + "each"
             try ana.send(json: .typingCommand)
             try expect([ben, cem], .typing("tea", "ana"))
             try room.pass(.seconds(1), timers: 1)
@@ -206,14 +239,18 @@ final class Level10Tests: XCTestCase {
             let laptop = try room.joined("tea", "ana", as: "ana's laptop", meeting: phone, ben)
             let hint = "a member is a connection, not a name: the two have a timer each"
             try phone.send(json: .typingCommand)
-            try expect([ben, laptop], .typing("tea", "ana"), hint)
+            try expect(
+                [ben, laptop], .typing("tea", "ana"),
+                "the others are all other members, also those of the same name")
             try room.pass(.seconds(1), timers: 1)
             try laptop.send(json: .typingCommand)
             try expect([ben, phone], .typing("tea", "ana"), hint)
             try room.expectTimers(2, hint)
             try laptop.close()
             for event in [JSONValue.stopped("tea", "ana"), .system("ana left", "tea", "ana")] {
-                try expect([ben, phone], event, hint)
+                try expect(
+                    [ben, phone], event,
+                    "the laptop alone has left: it ends its own typing, and not the phone's")
             }
             try room.pass(.seconds(2), timers: 1, hint)
             try ben.expect(json: .stopped("tea", "ana"), hint)
@@ -232,7 +269,9 @@ final class Level10Tests: XCTestCase {
             try fence(by: cem, for: [cem, twin], hint)
             try room.pass(.seconds(1), timers: 1)
             try twin.send(json: .typingCommand)
-            try cem.expect(json: .typing("café / 1", "ana"), "the ana of this room has just begun to type")
+            try cem.expect(
+                json: .typing("café / 1", "ana"),
+                "the ana of this room has just begun to type: one name in two rooms is two members")
             try room.pass(.seconds(2), timers: 2, "two members type, in two rooms: two timers")
             try ben.expect(json: .stopped("tea", "ana"))
             try fence(by: cem, for: [cem, twin], hint)
@@ -247,8 +286,11 @@ final class Level10Tests: XCTestCase {
             let (ana, ben) = try room.two("tea", "ana", "ben")
             try ana.send(json: .typingCommand)
             try ben.expect(json: .typing("tea", "ana"))
-            let cem = try room.joined("tea", "cem", meeting: ana, ben)
-            try fence(by: cem, for: [ana, ben, cem], "only what happens from now on is told")
+            let news = "cem hears only what happens from now on: that ana is typing is news no more"
+            let cem = try hinting(ifGotWith: ["\"typing\"": news]) {
+                try room.joined("tea", "cem", meeting: ana, ben)
+            }
+            try fence(by: cem, for: [ana, ben, cem], news)
             try room.pass(.seconds(3), timers: 1)
             try expect(
                 [ben, cem], .stopped("tea", "ana"), "tell all others who are in the room when it happens")
@@ -271,17 +313,24 @@ final class Level10Tests: XCTestCase {
             try ana.send(json: .typingCommand)
             try ben.expect(json: .typing("tea", "ana"))
             try room.pass(.seconds(2), timers: 1)
-            let hint = "answer the sender with an event of type error, and leave its typing as it is"
+            let hint = "answer the sender with an event of type error: who hears nothing waits for ever"
             for text in texts {
                 try ana.send(text)
-                if try ana.expect(json: ["type": "error"], hint)["message"]?.string?.isEmpty != false {
-                    throw room.wrong("the error has no message")
+                try hinting(ifGot: "close", "a mistake costs an answer, not the connection") {
+                    if try ana.expect(json: ["type": "error"], hint)["message"]?.string?.isEmpty != false {
+                        throw room.wrong("the error has no message", hint: "say what a command looks like")
+                    }
                 }
             }
             try ana.send(Array(#"{"type":"typing"}"#.utf8))
             try ana.expect(json: ["type": "error"], "a binary message is no command, whatever is in it")
-            try fence(by: ben, for: [ana, ben], hint)
-            try room.pass(.seconds(1), timers: 1, hint)
+            let changes = "what is no command changes nothing: ana is typing as before"
+            try hinting(
+                ifGotWith: ["\"error\"": "a mistake is told to the one who made it, and to no one else"]
+            ) {
+                try fence(by: ben, for: [ana, ben], changes)
+            }
+            try room.pass(.seconds(1), timers: 1, changes)
             try ben.expect(
                 json: .stopped("tea", "ana"), "3 seconds after the last `typing`: an error begins none anew")
         }
@@ -396,8 +445,8 @@ extension Classroom {
     fileprivate func settle(_ client: Client) throws {
         try client.send("?")
         let hint =
-            "the handler is still in the `typing` before it: the timer must be a Task of its own, "
-            + "so that typing() returns at once"
+            "the handler is still in the `typing` before it: the timer must be a Task of its own "
+            + "that nobody waits for, so that typing() returns at once"
         try hinting(hint) {
             while try client.receiveJSON(wanted: "the error for what is no command")["type"] != "error" {}
         } when: {
@@ -406,16 +455,17 @@ extension Classroom {
     }
 
     /// Waits until so many tasks sleep on the application's clock.
-    fileprivate func expectTimers(_ count: Int, _ hint: String = "") throws {
+    fileprivate func expectTimers(_ count: Int, _ hint: String = "", tooMany: String? = nil) throws {
         do {
             try expect("timers: \(count)") { clock.sleeperCount == count }
         } catch let failure as Failure where failure.verdict == .timedOut {
             let got = clock.sleeperCount
             let usual =
                 got < count ? "sleep on app.clock, not with Task.sleep" : "cancel a timer that is not needed"
+            let closer = got > count ? tooMany ?? hint : hint
             throw wrong(
                 "expected \(count) to sleep on app.clock: a timer for each member that is typing",
-                "     got \(got)", hint: hint.isEmpty ? usual : hint)
+                "     got \(got)", hint: closer.isEmpty ? usual : closer)
         }
     }
 
