@@ -111,7 +111,8 @@ final class Level15Tests: XCTestCase {
                 try leave(slow)
                 try room.expectGet(
                     "/subscribers", json: ["count": 0],
-                    "send() throws when the connection is over: what stands below the loop is not reached then"
+                    "leave the feed whichever way it ends: send() throws when the connection is over, and what "
+                        + "stands below the loop is not reached then"
                 )
             }
         }
@@ -138,7 +139,7 @@ final class Level15Tests: XCTestCase {
                     }
                 }
             }
-            try room.expectGet("/subscribers", json: ["count": 2], "a slow reader is not thrown out")
+            try room.expectGet("/subscribers", json: ["count": 2], keepsItsPlace)
         }
     }
 
@@ -149,7 +150,7 @@ final class Level15Tests: XCTestCase {
             let publisher = try room.connect("Publisher", to: "/publish")
             try ends.fill(slow)
             try publish(publisher, numbers(1...1000))
-            _ = try slow.receiveBytes()
+            try readOn(slow)
             for number in 1...1000 {
                 try slow.expect(
                     json: .message("\(number)"), "up to 1,000 messages wait: none of them is dropped")
@@ -168,7 +169,7 @@ final class Level15Tests: XCTestCase {
             try publish(publisher, ["1"])
             try fast.expect(json: .message("1"))
             try publish(publisher, numbers(2...2500))
-            _ = try slow.receiveBytes()
+            try readOn(slow)
             let got = try Reading(of: slow, until: 2500, in: room).numbers
             if Array(got.suffix(1000)) != Array(1501...2500) {
                 throw room.wrong(
@@ -193,7 +194,7 @@ final class Level15Tests: XCTestCase {
             for burst in [1007, 1300] {
                 try ends.fill(slow)
                 try publish(publisher, numbers(last + 1...last + burst))
-                _ = try slow.receiveBytes()
+                try readOn(slow)
                 // Reading throws where counts and gaps do not fit.
                 _ = try Reading(of: slow, after: last, until: last + burst, in: room)
                 last += burst
@@ -213,7 +214,7 @@ final class Level15Tests: XCTestCase {
             try ends.fill(slower)
             try publish(publisher, numbers(901...1800))
             for (client, first) in [(slow, 1), (slower, 901)] {
-                _ = try client.receiveBytes()
+                try readOn(client)
                 let got = try Reading(of: client, after: first - 1, until: 1800, in: room).numbers
                 let wanted = client.name == "Slow" ? 801...1800 : 901...1800
                 if Array(got.suffix(wanted.count)) != Array(wanted) {
@@ -265,6 +266,7 @@ final class Level15Tests: XCTestCase {
                 let whole = bytes(size)
                 for start in stride(from: 0, to: size, by: 8192) {
                     let rest = size - start
+                    let left = rest == 1 ? "1 byte" : "\(rest) bytes"
                     try hinting(ifGot: "text", "a file is bytes: send a [UInt8]") {
                         try hinting(
                             ifGot: "close", "the file is not over: what is left at its end is a message, too"
@@ -272,7 +274,7 @@ final class Level15Tests: XCTestCase {
                             try ana.expect(
                                 Array(whole[start..<min(start + 8192, size)]),
                                 rest < 8192
-                                    ? "the last message has all that is left, here \(rest) bytes, and nothing is added"
+                                    ? "the last message has all that is left, here \(left), and nothing is added"
                                     : "every message but the last has 8,192 bytes, and nothing is changed")
                         }
                     }
@@ -367,6 +369,9 @@ final class Level15Tests: XCTestCase {
             room, _ in
             let slow = try room.connect("Slow", to: "/files/large.bin", receiveBuffer: 128 << 10)
             let first = try slow.receiveBytes()
+            let given =
+                "the connection was given up, with too much waiting for a reader that is slow, as broadcast does: "
+                + "send waits for the reader"
             guard first.count == 8192 else {
                 throw room.wrong(
                     "expected a message of 8,192 bytes", "     got one of \(first.count) bytes",
@@ -374,7 +379,9 @@ final class Level15Tests: XCTestCase {
             }
             // The server can send no more than a few MiB beyond that. What it has not read may still change.
             try data.change(lastBytes: 8192, of: "large.bin", to: 0xFF)
-            for _ in 2..<(size / 8192) { _ = try slow.receiveBytes() }
+            try hinting(ifGot: "the end of the connection", given) {
+                for _ in 2..<(size / 8192) { _ = try slow.receiveBytes() }
+            }
             try slow.expect(
                 [UInt8](repeating: 0xFF, count: 8192),
                 "the end was changed long before Slow had come so far, but the old one came: the file was read ahead. "
@@ -429,6 +436,11 @@ final class Level15Tests: XCTestCase {
         ) { try script($0, ends) }
     }
 
+    /// A client that has not read begins to read again, with the bytes that have stood before its messages.
+    private func readOn(_ client: Client) throws {
+        _ = try hintingIfThrownOut { try client.receiveBytes() }
+    }
+
     private func subscribe(_ room: Classroom, _ name: String) throws -> Client {
         let client = try room.connect(
             name, to: "/feed", receiveBuffer: 128 << 10, "accept the handshake before anything is sent")
@@ -462,19 +474,19 @@ final class Level15Tests: XCTestCase {
     private func numbers(_ range: ClosedRange<Int>) -> [String] { range.map { "\($0)" } }
 
     private func text(of client: Client) throws -> String {
-        try client.expect(json: ["type": "message"])["message"]?.string ?? "?"
+        try client.expect(json: ["type": "message"], oneStep)["message"]?.string ?? "?"
     }
 
     private func expectNoSuchFile(_ room: Classroom, _ name: String, _ hint: String) throws {
         let eve = try hinting(
             ifGot: "HTTP status",
-            "a page sees nothing of a status, but code and reason of a close: throw a WebSocketException, as what else "
+            "a page sees nothing of a status, but code and reason of a close: throw a WebSocketException. What else "
                 + "is thrown is answered 500"
         ) { try room.connect("Eve", to: "/files/\(name)", hint) }
         try hinting(ifGot: "close 1008", "the code is right; the reason tells the client what is wrong") {
             try hinting(
                 ifGot: "close 1011",
-                "1011 says that the server is broken; here the client has asked for the wrong name"
+                "\(hint). 1011 would say that the server is broken"
             ) {
                 try hinting(ifGot: "text", "this is said with the close alone, and nothing before it") {
                     try eve.expectClose(1008, reason: "No such file", hint)
@@ -496,10 +508,7 @@ private struct Reading {
         var last = start
         var missing = 0
         while last < end {
-            let event = try hinting(
-                ifGot: "close",
-                "a slow reader loses messages and keeps its place: nobody may end its connection, as broadcast does"
-            ) {
+            let event = try hintingIfThrownOut {
                 try client.receiveJSON(
                     wanted: "message \(end), which was published last, or another one before it",
                     "the newest stay: when the queue is full, the oldest in it makes room")
@@ -548,6 +557,19 @@ private struct Reading {
             }
         }
     }
+}
+
+private let keepsItsPlace =
+    "a slow reader loses messages and keeps its place: nobody may end its connection, as broadcast does"
+
+private func hintingIfThrownOut<Result>(_ part: () throws -> Result) throws -> Result {
+    try hinting(
+        keepsItsPlace, part,
+        when: {
+            $0.contains {
+                $0.hasPrefix("     got close") || $0.hasPrefix("     got the end of the connection")
+            }
+        })
 }
 
 private let inOrder = "out of order: send one after the other, in one task; tasks have no order"
