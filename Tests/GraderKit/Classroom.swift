@@ -387,7 +387,7 @@ public final class Classroom {
             }
             usleep(500)
         }
-        transcript.add("Time", "moves on by \(duration)")
+        transcript.add("Time", "moves on by \(duration.inSeconds)")
         clock.advance(by: duration)
     }
 

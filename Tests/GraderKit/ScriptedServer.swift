@@ -122,7 +122,7 @@ public final class ScriptedServer {
             usleep(200)
         }
         let pause = room.clock.timesToSleep.first ?? .zero
-        room.transcript.add("Time", "moves on by \(pause), to the end of the client's pause")
+        room.transcript.add("Time", "moves on by \(pause.inSeconds), to the end of the client's pause")
         room.clock.advance(by: pause)
         return pause
     }

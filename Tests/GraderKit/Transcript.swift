@@ -96,3 +96,11 @@ enum Show {
         return String(text.prefix(200)).debugDescription + "… (\(text.utf8.count) bytes)"
     }
 }
+
+extension Duration {
+    /// Such as "29.999 s". Below the millisecond there is only what arithmetic with `Double` leaves over.
+    var inSeconds: String {
+        let seconds = (self / .milliseconds(1)).rounded() / 1000
+        return seconds == seconds.rounded() ? "\(Int(seconds)) s" : "\(seconds) s"
+    }
+}
