@@ -45,7 +45,11 @@ public struct Check {
         }
         let said = capture.finish(failed: failure != nil)
         guard var failure else { return nil }
-        if failure.verdict == .crashed { failure.findings += crashFindings(said) }
+        if failure.verdict == .crashed {
+            // First what happened, then the advice.
+            let end = failure.findings.firstIndex { $0.hasPrefix("hint: ") } ?? failure.findings.endIndex
+            failure.findings.insert(contentsOf: crashFindings(said), at: end)
+        }
         return report(level, rule, failure, steps)
     }
 
