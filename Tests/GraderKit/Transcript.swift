@@ -81,8 +81,13 @@ enum Show {
         switch code {
         case 1005: "a close without a code (1005)"
         case 1006: "the end of the connection without a close frame (1006)"
-        default: "close \(code)" + (reason.isEmpty ? "" : " \(quoted(reason))")
+        default: "close \(code)" + (reason.isEmpty ? "" : " \(quoted(reason))") + lengthOfLong(reason)
         }
+    }
+
+    /// A reason may have 123 bytes, which nobody counts by eye.
+    private static func lengthOfLong(_ reason: String) -> String {
+        reason.utf8.count > 60 ? " (\(reason.utf8.count) bytes)" : ""
     }
 
     /// The beginning of what is too long to be compared by eye.
