@@ -142,14 +142,21 @@ package struct WebSocketProtocol: Sendable {
         }
     }
 
+    /// Up to here it takes longer to look up the metadata of generic types, as `String(validating:)` does at each call,
+    /// than to look at the bytes twice.
+    private static let shortText = 512
+
     @inline(__always)
     private func wholeMessage(
         _ header: FrameHeader, _ payload: UnsafeMutableRawBufferPointer
     ) throws(ProtocolViolation) -> Message {
         if let key = header.maskingKey { mask(payload, with: key) }
         if header.opcode == .binary { return .binary([UInt8](payload)) }
-        // §8.1: text that is not UTF-8 fails the connection. `String(validating:)` would look up the metadata of its
-        // generic types for each message, which takes longer than to look at a short text twice.
+        // §8.1: text that is not UTF-8 fails the connection.
+        if payload.count > Self.shortText {
+            guard let text = String(validating: payload, as: UTF8.self) else { throw .invalidText }
+            return .text(text)
+        }
         var utf8 = UTF8Validator()
         guard utf8.consume(.init(payload)), utf8.isComplete else { throw .invalidText }
         return .text(String(decoding: payload, as: UTF8.self))
